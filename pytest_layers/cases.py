@@ -1,0 +1,116 @@
+"""Engines x sizes -> cases: parametrisation, ids, skip reasons, and the plan that rides on an item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_layers import marks, state
+from pytest_layers.engines.catalog import Catalog, Choice, skip_reason
+from pytest_layers.errors import LayersError
+from pytest_layers.records import Case, Limit
+
+ENGINE, SIZE, WINDOW = "_layers_engine", "_layers_size", "_layers_window"
+"""Fixtures behind the public ones. A test whose own `engine` fixture hides ours does not have them."""
+DATA = "_layers_store"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done with one item."""
+
+    case: Case
+    limits: tuple[Limit, ...]
+    path: Path
+    """The file of the test."""
+
+
+PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+
+
+def parametrize(metafunc: pytest.Metafunc) -> None:
+    """Spread a test over engines and sizes, where it asks for them.
+
+    Raises:
+        LayersError: a mark is wrong, or the test can't have it.
+    """
+    definition = metafunc.definition
+    for name, fixture, public in (("layers", ENGINE, "engine"), ("sizes", SIZE, "size or sales")):
+        if definition.get_closest_marker(name) and fixture not in metafunc.fixturenames:
+            raise marks.refuse(definition, name, f"the test does not ask for {public}")
+    if ENGINE in metafunc.fixturenames:
+        choices = list(_engines(metafunc))
+        metafunc.parametrize(ENGINE, choices, indirect=True)
+    if SIZE in metafunc.fixturenames:
+        settings = metafunc.config.stash[state.SETTINGS]
+        sizes = marks.sizes_of(definition) or settings.sizes
+        metafunc.parametrize(SIZE, sizes, indirect=True, ids=[size.name for size in sizes])
+
+
+def _engines(metafunc: pytest.Metafunc) -> Iterator[Any]:
+    """The engines of one test as parameters; one that can't run here is a skip with its reason."""
+    config, definition = metafunc.config, metafunc.definition
+    settings, catalog = config.stash[state.SETTINGS], config.stash[state.CATALOG]
+    chosen = catalog.select(settings.layers, source=settings.layers_source)
+    names = marks.layers_of(definition)
+    wanted = catalog.names if names is None else _wanted(definition, catalog, names)
+    found = [choice for choice in chosen if choice.engine.name in wanted]
+    for choice in found:
+        yield _parameter(choice, strict=settings.strict)
+    if not found:
+        asked, given = ", ".join(names or ()), ", ".join(settings.layers)
+        skip = pytest.mark.skip(reason=f"for {asked} only, and {settings.layers_source} is {given}")
+        yield pytest.param(None, id="none", marks=skip)
+
+
+def _wanted(definition: pytest.Item, catalog: Catalog, names: tuple[str, ...]) -> set[str]:
+    try:
+        return catalog.expand(names, source="mark.layers")
+    except LayersError as error:
+        raise LayersError(f"{definition.nodeid}: {error}") from None
+
+
+def _parameter(choice: Choice, *, strict: bool) -> Any:
+    name, reason = choice.engine.name, skip_reason(choice.engine)
+    if choice.obstacle is None or strict:
+        return pytest.param(name, id=name)
+    return pytest.param(name, id=name, marks=pytest.mark.skip(reason=str(reason)))
+
+
+def plan_of(item: pytest.Item) -> Plan | None:
+    """The plan of an item that is a case; None for any other test.
+
+    Raises:
+        LayersError: one of its marks is wrong.
+    """
+    fixtures = getattr(item, "fixturenames", ())
+    if not _is_case(item, fixtures):
+        return None
+    config = item.config
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    engine, size = parameters.get(ENGINE), parameters.get(SIZE)
+    catalog = config.stash[state.CATALOG]
+    limits = marks.limits_of(
+        item,
+        engine=engine,
+        engines=catalog.names,
+        has_data=DATA in fixtures,
+        settings=config.stash[state.SETTINGS],
+    )
+    case = Case(
+        nodeid=item.nodeid,
+        engine=engine,
+        layer=catalog.get(engine).layer if engine else None,
+        size=size.name if size else None,
+    )
+    return Plan(case, limits, item.path)
+
+
+def _is_case(item: pytest.Item, fixtures: Any) -> bool:
+    if not {ENGINE, SIZE, WINDOW}.isdisjoint(fixtures):
+        return True
+    return any(mark.name in marks.NAMES for mark in item.iter_markers())

@@ -1,0 +1,6 @@
+"""What it runs on: the built-in data set, the files it is written to, the cache that keeps them.
+
+- `sales.py`: row *i* of the built-in data set, from the seed and *i* alone
+- `formats.py`: a stream of record batches to Parquet, Arrow IPC and HDF5 files, and their sizes
+- `store.py`: data sets made once, found again, and removed when they take too much room
+"""

@@ -1,0 +1,339 @@
+"""The cache of data sets: made once, found again, removed when they take too much room.
+
+One folder a data set, holding the data file and a manifest. A folder appears whole or not at all:
+it is filled elsewhere, then renamed. Two kinds of locks keep processes apart:
+
+- a lock file a data set: held while looking for it, making it or removing it;
+- a shared lock on the manifest: held by every process that was given the data set, until its store
+  is closed or the process ends in whatever way. What is in use is never removed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import hashlib
+import inspect
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+import pyarrow as pa
+from filelock import FileLock, Timeout
+
+from pytest_layers import records
+from pytest_layers.datasets import formats, sales
+from pytest_layers.errors import LayersError
+from pytest_layers.records import Dataset
+from pytest_layers.units import format_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Batches = Callable[[int], Iterable[pa.RecordBatch]]
+    Progress = Callable[[str, int, int], None]
+
+_MANIFEST = "dataset.json"
+
+
+def default_root() -> Path:
+    """Where the cache is kept unless told otherwise: the user's own cache folder."""
+    return platformdirs.user_cache_path("pytest-layers")
+
+
+@dataclass(frozen=True)
+class Made:
+    """A data set, and whether it had to be made now, as against found in the cache."""
+
+    dataset: Dataset
+    made: bool
+
+
+class Store:
+    """A cache of data sets in `root` that keeps to `limit_bytes` on disk.
+
+    After something was made, the least recently used data sets that no living process uses are
+    removed until the rest fits. What is in use counts, but stays, so the limit can be exceeded.
+    `progress(name, rows done, rows in all)` is called after every batch.
+
+    Every method that gives a data set raises `LayersError` where it can't be made or read: the disk
+    is full, the folder can't be written, a file is missing or in a format that is not known, or a
+    user's function yields something else than it should.
+    """
+
+    def __init__(self, root: Path, limit_bytes: int, progress: Progress) -> None:
+        self._root = root.absolute()
+        self._limit_bytes = limit_bytes
+        self._progress = progress
+        self._in_use: dict[Path, int] = {}
+
+    def close(self) -> None:
+        """Give up the data sets that this store has given: they may be removed from now on."""
+        while self._in_use:
+            os.close(self._in_use.popitem()[1])
+
+    def sales(self, rows: int, format: str, seed: int = 0) -> Made:
+        """The first `rows` rows of the built-in `sales`."""
+        wanted = Dataset("sales", format, (), rows, 0, products=sales.distinct_products(rows))
+        return self._get(wanted, functools.partial(sales.batches, seed=seed), _built_in(seed))
+
+    def products(self, format: str, seed: int = 0) -> Made:
+        """The built-in `products`: one row for each product that `sales` may name."""
+        wanted = Dataset("products", format, (), sales.PRODUCTS, 0, products=sales.PRODUCTS)
+        return self._get(wanted, lambda _: sales.product_batches(seed=seed), _built_in(seed))
+
+    def make(self, name: str, batches: Batches, rows: int, format: str) -> Made:
+        """What `batches(rows)` yields: record batches of one schema.
+
+        It is made anew when the source of `batches` changes, or a value that it closes over or was
+        bound to; functions that it calls are not looked at.
+        """
+        wanted = Dataset(name, format, (), rows, 0)
+        return self._get(wanted, functools.partial(_checked, name, batches), _fingerprint(batches))
+
+    def existing(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        format: str | None = None,
+    ) -> Made:
+        """Files of the user's own, never copied or removed; a folder stands for its files.
+
+        Without `format` the names of the files tell it. Rows and Arrow bytes are counted once, and
+        again when the size or the modification time of a file changes.
+        """
+        files, known = _resolved([Path(path).absolute() for path in paths], format)
+        stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+        note = self._root / "existing" / f"{_digest(known.name, stamps)}.json"
+        if (found := _remembered(note)) is not None:
+            return Made(found, made=False)
+        dataset = _counted(Path(paths[0]).stem, files, known)
+        with _worded(f"remember the size of {files[0]}", self._root):
+            _write_note(note, dataset)
+        return Made(dataset, made=True)
+
+    def _get(self, wanted: Dataset, batches: Batches, fingerprint: str) -> Made:
+        """The data set that is wanted, found or made, and in use from here on."""
+        known = formats.named(wanted.format)
+        label = re.sub(r"[^\w.-]", "_", f"{wanted.name}-{wanted.rows}-{wanted.format}")
+        digest = _digest(wanted.name, fingerprint, inspect.getsource(formats))
+        folder = self._root / f"{label}-{digest}"
+        with _worded(f"make data set {wanted.name!r}", self._root):
+            with self._locked(folder):
+                found = _remembered(folder / _MANIFEST)
+                dataset = found or self._make(wanted, batches, known, folder)
+                self._use(folder)
+            if found is None:
+                self._sweep()
+                self._evict()
+        return Made(dataset, made=found is None)
+
+    def _make(
+        self, wanted: Dataset, batches: Batches, known: formats.Format, folder: Path
+    ) -> Dataset:
+        """Fill `folder`; nothing is left where that fails."""
+        half = self._half(folder)
+        for rest in (half, folder):
+            shutil.rmtree(rest, ignore_errors=True)
+        try:
+            half.mkdir(parents=True)
+            data, extent = f"data.{known.name}", formats.Extent()
+            known.write(self._watched(wanted, extent, batches(wanted.rows)), half / data)
+            made = replace(wanted, paths=(str(folder / data),), **vars(extent))
+            _write_note(half / _MANIFEST, made)
+            half.rename(folder)
+        finally:
+            shutil.rmtree(half, ignore_errors=True)
+        return made
+
+    def _watched(
+        self, wanted: Dataset, extent: formats.Extent, batches: Iterable[pa.RecordBatch]
+    ) -> Iterator[pa.RecordBatch]:
+        for batch in extent.counting(batches):
+            yield batch
+            self._progress(wanted.name, extent.rows, wanted.rows)
+
+    def _use(self, folder: Path) -> None:
+        if (before := self._in_use.pop(folder, None)) is not None:
+            os.close(before)
+        manifest = self._in_use[folder] = os.open(folder / _MANIFEST, os.O_RDONLY)
+        fcntl.flock(manifest, fcntl.LOCK_SH)
+
+    def _locked(self, folder: Path, timeout: float = -1) -> FileLock:
+        """The lock of one data set, to be entered; waits for ever unless there is a `timeout`."""
+        locks = self._root / "locks"
+        locks.mkdir(parents=True, exist_ok=True)
+        return FileLock(locks / f"{folder.name}.lock", timeout=timeout)
+
+    def _half(self, folder: Path) -> Path:
+        """Where `folder` is filled, and where it goes to be removed."""
+        return self._root / "half" / folder.name
+
+    def _sweep(self) -> None:
+        """Remove what killed processes left half done."""
+        for half in (self._root / "half").iterdir():
+            with suppress(Timeout), self._locked(half, timeout=0):
+                shutil.rmtree(half, ignore_errors=True)
+
+    def _evict(self) -> None:
+        """Remove the least recently used until the rest fits."""
+        kept = self._kept()
+        total = sum(size for _, size, _ in kept)
+        for _, size, folder in kept:
+            if total > self._limit_bytes and self._remove(folder):
+                total -= size
+
+    def _kept(self) -> list[tuple[int, int, Path]]:
+        """When each data set was last used, its bytes on disk and its folder; oldest first."""
+        kept = []
+        for manifest in self._root.glob(f"*/{_MANIFEST}"):
+            with suppress(FileNotFoundError):
+                size = sum(file.stat().st_size for file in manifest.parent.iterdir())
+                kept.append((manifest.stat().st_mtime_ns, size, manifest.parent))
+        return sorted(kept)
+
+    def _remove(self, folder: Path) -> bool:
+        """Remove a data set unless it is in use; gives whether it is gone."""
+        with (
+            suppress(Timeout, BlockingIOError, FileNotFoundError),
+            self._locked(folder, timeout=0),
+            (folder / _MANIFEST).open() as manifest,
+        ):
+            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder.rename(self._half(folder)))
+            return True
+        return False
+
+
+@contextmanager
+def _worded(doing: str, root: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException) as error:
+        raise LayersError(f"could not {doing} in {root}{_free(root)}: {error}") from error
+
+
+def _free(root: Path) -> str:
+    try:
+        return f" ({format_bytes(shutil.disk_usage(root).free)} free there)"
+    except OSError:
+        return ""
+
+
+def _remembered(note: Path) -> Dataset | None:
+    """What a manifest says, marked as used now; nothing where it can't be relied on."""
+    try:
+        dataset = records.from_json(Dataset, json.loads(note.read_text()))
+        os.utime(note)
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
+        return None
+    return dataset if all(Path(path).exists() for path in dataset.paths) else None
+
+
+def _write_note(note: Path, dataset: Dataset) -> None:
+    """Whole or not at all, whoever else writes the same."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    passing = note.with_suffix(f".{os.getpid()}")
+    passing.write_text(json.dumps(records.to_json(dataset)))
+    passing.replace(note)
+
+
+def _checked(name: str, batches: Batches, rows: int) -> Iterator[pa.RecordBatch]:
+    """The batches of a user's function, once they are what they should be."""
+    given = batches(rows)
+    if not isinstance(given, Iterable):
+        raise _wrong(name, rows, f"gave {type(given).__name__}")
+    schema, seen = None, 0
+    for batch in given:
+        if not isinstance(batch, pa.RecordBatch):
+            raise _wrong(name, rows, f"yielded {type(batch).__name__}")
+        if schema is not None and batch.schema != schema:
+            raise _wrong(name, rows, f"yielded {_fields(schema)}, then {_fields(batch.schema)}")
+        schema, seen = batch.schema, seen + batch.num_rows
+        yield batch
+    if not seen:
+        raise _wrong(name, rows, "yielded no rows")
+
+
+def _wrong(name: str, rows: int, what: str) -> LayersError:
+    return LayersError(
+        f"batches({rows}) of data set {name!r} {what}; "
+        "it must yield pyarrow.RecordBatch objects of one schema, with at least one row"
+    )
+
+
+def _fields(schema: pa.Schema) -> str:
+    return f"({', '.join(f'{field.name}: {field.type}' for field in schema)})"
+
+
+def _digest(*parts: object) -> str:
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
+
+
+def _built_in(seed: int) -> str:
+    return _digest(inspect.getsource(sales), seed)
+
+
+def _fingerprint(batches: Batches) -> str:
+    """Of the source of a function and of the values that it was made with."""
+    if isinstance(batches, functools.partial):
+        return _digest(_fingerprint(batches.func), batches.args, batches.keywords)
+    function = inspect.unwrap(batches)
+    try:
+        values = inspect.getclosurevars(function).nonlocals.items()
+        bound = sorted((name, repr(value)) for name, value in values if not callable(value))
+        return _digest(inspect.getsource(function), bound)
+    except (OSError, TypeError) as error:
+        raise LayersError(
+            f"can't read the source of {batches!r}, by which its data are found again; "
+            "give a function that is written in a file"
+        ) from error
+
+
+def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path], formats.Format]:
+    """The files that are meant, and their one format."""
+    wanted = formats.named(format_name) if format_name else None
+    files = [file for path in paths for file in _files(path, wanted)]
+    found = {file: wanted or formats.of_suffix(file) for file in files}
+    for file, known in found.items():
+        if known is None:
+            raise LayersError(f"{file} is in no known format; {_accepted()}")
+    kinds = {known.name: known for known in found.values() if known is not None}
+    if len(kinds) != 1:
+        what = f"files in {' and '.join(sorted(kinds))}" if kinds else "no files"
+        raise LayersError(f"a data set is files of one format, got {what}; {_accepted()}")
+    return files, kinds.popitem()[1]
+
+
+def _files(path: Path, wanted: formats.Format | None) -> list[Path]:
+    if not path.exists():
+        raise LayersError(f"{path} does not exist")
+    if not path.is_dir():
+        return [path]
+    accepted = [wanted] if wanted else [*formats.FORMATS.values()]
+    files = sorted(file for file in path.iterdir() if formats.of_suffix(file) in accepted)
+    if not files:
+        raise LayersError(f"the folder {path} holds no data files; {_accepted()}")
+    return files
+
+
+def _accepted() -> str:
+    known = (f"{', '.join(one.suffixes)} ({name})" for name, one in formats.FORMATS.items())
+    return f"accepted are {', '.join(known)}, or any name where the format is given"
+
+
+def _counted(name: str, files: Sequence[Path], known: formats.Format) -> Dataset:
+    rows = arrow_bytes = 0
+    for file in files:
+        try:
+            extent = known.count(file)
+        except (OSError, pa.ArrowException) as error:
+            raise LayersError(f"can't read {file} as {known.name}: {error}") from error
+        rows, arrow_bytes = rows + extent.rows, arrow_bytes + extent.arrow_bytes
+    return Dataset(name, known.name, tuple(map(str, files)), rows, arrow_bytes)

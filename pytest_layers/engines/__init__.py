@@ -1,0 +1,34 @@
+"""What runs: the contract of an engine, the catalog, and one file per built-in engine.
+
+To add one: a sibling of these files, its class in `BUILTIN`, an extra in `pyproject.toml`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pytest_layers.engines.arrow import Arrow
+from pytest_layers.engines.duckdb import DuckDB
+from pytest_layers.engines.pandas import Pandas
+from pytest_layers.engines.pandas_arrow import PandasArrow
+from pytest_layers.engines.polars import Polars
+from pytest_layers.engines.polars_streaming import PolarsStreaming
+from pytest_layers.engines.vaex import Vaex
+
+if TYPE_CHECKING:
+    from pytest_layers.engines.base import Engine
+
+BUILTIN: tuple[type[Engine], ...] = (
+    Pandas,
+    PandasArrow,
+    Arrow,
+    Polars,
+    PolarsStreaming,
+    Vaex,
+    DuckDB,
+)
+
+
+def pytest_layers_engines() -> list[type[Engine]]:
+    """The built-in engines, through the hook that guests use."""
+    return list(BUILTIN)

@@ -1,0 +1,47 @@
+"""Arrow itself: data sets, compute functions and the Acero engine of pyarrow, on all cores."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from pytest_layers.engines import tables
+from pytest_layers.engines.base import Engine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pytest_layers.records import Budget, Dataset
+
+
+class Arrow(Engine):
+    """`scan` gives a `pyarrow.dataset.Dataset`, `read` a `pyarrow.Table`."""
+
+    name, layer = "arrow", "memory"
+    modules, distribution = ("pyarrow",), "pyarrow"
+    install = "pip install pyarrow"
+
+    def start(self, budget: Budget) -> None:
+        """Import pyarrow with its compute, dataset and Acero modules, and give it the cores."""
+        import pyarrow as pa
+        import pyarrow.acero
+        import pyarrow.compute
+        import pyarrow.dataset
+
+        pa.set_cpu_count(budget.cores)
+        self.namespace = pa
+
+    def scan(self, dataset: Dataset) -> Any:
+        """A lazy `Dataset` of Parquet or Arrow files; the latter are memory-mapped."""
+        parquet = partial(self.namespace.dataset.dataset, format="parquet")
+        return self.open_with(dataset, parquet=parquet, arrow=tables.mapped)
+
+    def read(self, dataset: Dataset) -> Any:
+        """A `Table`: of Parquet in memory, of Arrow files over their mapped pages."""
+        return self.scan(dataset).to_table()
+
+    def collect(self, frame: Any) -> pa.Table:
+        """The rows of a `Dataset`, `Scanner` or Acero `Declaration`, which is run, or a `Table`."""
+        pa = self.namespace
+        lazy = (pa.dataset.Dataset, pa.dataset.Scanner, pa.acero.Declaration)
+        return super().collect(frame.to_table() if isinstance(frame, lazy) else frame)

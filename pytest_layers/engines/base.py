@@ -1,0 +1,159 @@
+"""The contract of an engine: a few attributes, `start` and `scan` to write, the rest inherited.
+
+An engine lives in the child of one case. The parent only ever looks at the class: it reads the
+attributes and asks `obstacle()` and `environment()`; it never imports the library. In the child:
+
+1. the interpreter starts with `environment(budget)` set, so that thread counts hold from the first
+   import on;
+2. `start(budget)` imports the library, sets `namespace` (and `session`, where there is one), starts
+   what must run;
+3. the plugin warms it up on a tiny table, so that lazy imports and pools are there before the
+   measured window;
+4. the test uses `scan`, `read` and `collect`;
+5. `stop()` ends what `start` began. It is called also when the test failed; what it misses is
+   killed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_layers.engines import tables
+from pytest_layers.errors import LayersError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import pyarrow as pa
+
+    from pytest_layers.records import Budget, Dataset
+
+LAYERS = ("classic", "memory", "engine", "parallel", "cluster")
+THREAD_COUNTS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+class Engine:
+    """A dataframe library in one way of running. Subclass it, fill in, write methods."""
+
+    name: ClassVar[str]
+    """Public name, as in `--layers=NAME` and in test ids: lower case, words joined by `-`."""
+    layer: ClassVar[str]
+    """One of `LAYERS`."""
+    modules: ClassVar[tuple[str, ...]]
+    """Import names it needs, looked up in the parent without importing them."""
+    distribution: ClassVar[str]
+    """PyPI name whose version is reported."""
+    install: ClassVar[str]
+    """What mends a missing engine: `pip install "pytest-layers[polars]"`."""
+    python_below: ClassVar[tuple[int, int] | None] = None
+    """First Python version it does not run on."""
+    starts_processes: ClassVar[bool] = False
+    """Whether it runs outside the process of the test; such engines are not in `--layers=local`."""
+    max_cores: ClassVar[int | None] = None
+    """Cores it can use at most, whatever it is given: 1 for pandas."""
+    format: ClassVar[str] = "parquet"
+    """The format it likes best: `parquet`, `arrow` or `hdf5`."""
+
+    namespace: Any = None
+    """The library that user code calls, set by `start`: `polars`, `pyspark.sql` ..."""
+    session: Any = None
+    """A connection, client or session where the library has one, set by `start`."""
+    cores: int = 1
+    """Cores it can use of those that it was given, set before `start`."""
+
+    @classmethod
+    def obstacle(cls) -> str | None:
+        """Why it can't run on this machine, in a few words, or None. Imports nothing."""
+        below = cls.python_below
+        if below and sys.version_info[:2] >= below:
+            return f"{cls.name} needs Python below {below[0]}.{below[1]}"
+        missing = [name for name in cls.modules if not _can_find(name)]
+        return f"{cls.name} is not installed ({', '.join(missing)})" if missing else None
+
+    @classmethod
+    def mend(cls) -> str:
+        """What to do about its obstacle: a command to run, or a Python to run it with."""
+        below = cls.python_below
+        if below and sys.version_info[:2] >= below:
+            return f"run it with Python {below[0]}.{below[1] - 1} or older"
+        return cls.install
+
+    @classmethod
+    def version(cls) -> str | None:
+        """The installed version of its distribution, or None."""
+        try:
+            return importlib.metadata.version(cls.distribution)
+        except importlib.metadata.PackageNotFoundError:
+            return None
+
+    @classmethod
+    def usable_cores(cls, cores: int) -> int:
+        """Of `cores` given, how many it can use."""
+        return min(cores, cls.max_cores or cores)
+
+    @classmethod
+    def environment(cls, budget: Budget) -> dict[str, str]:
+        """Environment variables that must be set before its library is imported.
+
+        By default the thread counts that NumPy, Arrow and their like read; add to them with `|`.
+        """
+        return dict.fromkeys(THREAD_COUNTS, str(budget.cores))
+
+    def start(self, budget: Budget) -> None:
+        """Import the library, apply the budget, set `namespace` and `session`."""
+        raise NotImplementedError
+
+    def scan(self, dataset: Dataset) -> Any:
+        """The data as the library's own frame, lazy where the library can."""
+        raise NotImplementedError
+
+    def read(self, dataset: Dataset) -> Any:
+        """The data as the library's own frame, read whole; by default what `scan` gives."""
+        return self.scan(dataset)
+
+    def collect(self, frame: Any) -> pa.Table:
+        """Force the work of `frame` and give its rows as Arrow; also waits for asynchronous work.
+
+        By default takes what speaks Arrow (a table, a batch, a reader, any frame that has
+        `__arrow_c_stream__`) and gives it the types that all engines share. An engine turns its
+        own frames into one of these, and calls this.
+
+        Raises:
+            LayersError: it is none of these; the text names its type.
+        """
+        if not tables.speaks_arrow(frame):
+            kind = f"{type(frame).__module__}.{type(frame).__qualname__}".removeprefix("builtins.")
+            raise LayersError(f"collect takes a frame of {self.name} or an Arrow table, not {kind}")
+        return tables.plain(frame)
+
+    def stop(self) -> None:
+        """End what `start` began; does nothing when called again."""
+
+    def open_with(self, dataset: Dataset, **readers: Callable[[list[str]], Any]) -> Any:
+        """What the reader named like the data set's format makes of its paths.
+
+        Raises:
+            LayersError: there is no such reader; the text names the formats that have one.
+        """
+        if dataset.format not in readers:
+            raise LayersError(
+                f"{self.name} can't read {dataset.name!r}, which is {dataset.format};"
+                f" it reads {', '.join(readers)}"
+            )
+        return readers[dataset.format](list(dataset.paths))
+
+
+def _can_find(module: str) -> bool:
+    """Whether `module` can be imported, without importing it (its parent package only)."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

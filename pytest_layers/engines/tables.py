@@ -1,0 +1,58 @@
+"""Arrow tables between engines and tests: files in, plain tables out. Imports Arrow late."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as pads
+
+
+def mapped(paths: list[str]) -> pads.Dataset:
+    """Files in the Arrow IPC format, memory-mapped: its tables are the files' own pages."""
+    import pyarrow.dataset as pads
+    from pyarrow.fs import LocalFileSystem
+
+    return pads.dataset(paths, format="ipc", filesystem=LocalFileSystem(use_mmap=True))
+
+
+def speaks_arrow(frame: Any) -> bool:
+    """Whether it hands out rows by Arrow's C interface; so do columns, but without names."""
+    import pyarrow as pa
+
+    return hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pa.ChunkedArray)
+
+
+def plain(frame: Any) -> pa.Table:
+    """Rows that speak Arrow as a table, with one type per kind of value, so that engines compare.
+
+    Text is `string`, lists are `list`, dictionaries are spelled out, and the schema's metadata is
+    gone. Columns that are so already are not copied.
+    """
+    import pyarrow as pa
+
+    table = pa.table(frame)
+    return pa.table([_plain_column(column) for column in table.columns], table.column_names)
+
+
+def _plain_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    import pyarrow as pa
+
+    wanted = _plain_type(column.type)
+    try:
+        return column if column.type == wanted else column.cast(wanted)
+    except pa.ArrowException:  # a chunk of more than 2 GiB of text; views, before pyarrow 18
+        return column
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_large_list(kind) or pa.types.is_list(kind):
+        return pa.list_(_plain_type(kind.value_type))
+    return kind

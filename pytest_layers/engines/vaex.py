@@ -1,0 +1,88 @@
+"""Vaex: lazy expressions over memory-mapped columns, in threads; best on HDF5."""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_layers.engines.base import Engine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pyarrow as pa
+
+    from pytest_layers.records import Budget, Dataset
+
+
+class Vaex(Engine):
+    """`scan` gives a `vaex.DataFrame`."""
+
+    name, layer = "vaex", "engine"
+    modules, distribution = ("vaex", "h5py"), "vaex-core"
+    install = 'pip install "pytest-layers[vaex]"'
+    python_below = (3, 13)
+    format = "hdf5"
+
+    @classmethod
+    def environment(cls, budget: Budget) -> dict[str, str]:
+        """The sizes of its thread pools and its home, which it reads at import."""
+        return super().environment(budget) | {
+            "VAEX_NUM_THREADS": str(budget.cores),
+            "VAEX_NUM_THREADS_IO": str(budget.cores),
+            "VAEX_HOME": str(Path(budget.temp_dir, "vaex")),
+        }
+
+    def start(self, budget: Budget) -> None:
+        """Import Vaex and what opens its files, and make the executor that runs everything."""
+        import asyncio
+
+        with _unheard():
+            import vaex
+            import vaex.arrow.opener
+            import vaex.hdf5.dataset
+
+            self._loop = vaex.dataframe.get_main_executor().event_loop
+            gc.collect()
+        asyncio.set_event_loop(self._loop)  # it asks for one; Python 3.12 warns where there is none
+        self._files: list[Any] = []
+        self.namespace = vaex
+
+    def scan(self, dataset: Dataset) -> Any:
+        """A lazy `DataFrame` of HDF5, Arrow or Parquet files; the first two are memory-mapped."""
+        many = self.namespace.open_many
+        with _unheard():
+            frame = self.open_with(dataset, hdf5=many, arrow=many, parquet=many)
+        self._files.append(frame.dataset)
+        return frame
+
+    def collect(self, frame: Any) -> pa.Table:
+        """The rows of a `DataFrame`, those that its filter passes, or of an `Expression`."""
+        if isinstance(frame, self.namespace.expression.Expression):
+            frame = frame.df[[frame.expression]]
+        if isinstance(frame, self.namespace.dataframe.DataFrame):
+            frame = frame.to_arrow_table()
+        return super().collect(frame)
+
+    def stop(self) -> None:
+        """Close the files that `scan` opened, and the event loop."""
+        import asyncio
+
+        for file in self._files:
+            file.close()
+        self._loop.close()
+        asyncio.set_event_loop(None)
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Hear no warning of what vaex-core 4.19 does wrong as it starts and opens files.
+
+    Its strings have invalid escapes; it makes an event loop and drops it, and a file handle too.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

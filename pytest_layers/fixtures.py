@@ -1,0 +1,175 @@
+"""What a test may ask for. The public fixtures stand on private ones, by which a case is known as ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_layers import state
+from pytest_layers.errors import LayersError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pytest_layers.datasets.store import Made, Store
+    from pytest_layers.engines.base import Engine
+    from pytest_layers.records import Dataset
+    from pytest_layers.units import Size
+
+WARM_UP_ROWS = 1000
+DEFAULT_FORMAT = "parquet"
+
+
+@pytest.fixture
+def _layers_engine(request: pytest.FixtureRequest) -> type[Engine]:
+    """The class of the engine of this case."""
+    return request.config.stash[state.CATALOG].get(request.param)
+
+
+@pytest.fixture
+def _layers_size(request: pytest.FixtureRequest) -> Size:
+    """The size of this case, as written."""
+    size: Size = request.param
+    return size
+
+
+@pytest.fixture
+def _layers_store(request: pytest.FixtureRequest) -> Store:
+    """The data sets this case may use, made or found in the cache."""
+    return request.config.stash[state.STORE]
+
+
+@pytest.fixture
+def _layers_window(request: pytest.FixtureRequest) -> state.Window:
+    """Who measures this case."""
+    return request.config.stash[state.WINDOW]
+
+
+@pytest.fixture
+def _layers_data(
+    request: pytest.FixtureRequest, _layers_window: state.Window, _layers_store: Store
+) -> Callable[[Made], Dataset]:
+    """Tells the measuring of data that the case uses; making it spoils the process for measuring."""
+
+    def use(made: Made) -> Dataset:
+        if made.made:
+            _layers_window.start_again(f"data set {made.dataset.name} was made")
+        _layers_window.data(rows=made.dataset.rows, arrow_bytes=made.dataset.arrow_bytes)
+        return made.dataset
+
+    return use
+
+
+@pytest.fixture
+def _layers_format(request: pytest.FixtureRequest) -> str:
+    """The format that the case's engine likes best."""
+    if "_layers_engine" not in request.fixturenames:
+        return DEFAULT_FORMAT
+    engine: type[Engine] = request.getfixturevalue("_layers_engine")
+    return engine.format
+
+
+@pytest.fixture
+def engine(
+    request: pytest.FixtureRequest, _layers_engine: type[Engine], _layers_store: Store
+) -> Iterator[Engine]:
+    """The engine of this case, started and warmed up: `namespace`, `session`, `scan`, `read`, `collect`."""
+    from pytest_layers.measure.machine import memory_limit_bytes
+    from pytest_layers.records import Budget
+
+    settings = request.config.stash[state.SETTINGS]
+    folder = request.config.stash[state.TEMP_DIR]
+    engine = _layers_engine()
+    engine.cores = _layers_engine.usable_cores(settings.cores)
+    engine.start(Budget(settings.cores, memory_limit_bytes(), str(folder)))
+    try:
+        warm = _layers_store.sales(WARM_UP_ROWS, engine.format).dataset
+        engine.collect(engine.scan(warm))
+        yield engine
+    finally:
+        engine.stop()
+
+
+@pytest.fixture
+def size(request: pytest.FixtureRequest, _layers_size: Size) -> int:
+    """Rows of this case: of `--layers-sizes`, or of the test's `sizes` mark."""
+    from pytest_layers.datasets.sales import BYTES_PER_ROW
+    from pytest_layers.measure.machine import memory_limit_bytes
+
+    return _layers_size.resolve_rows(bytes_per_row=BYTES_PER_ROW, ram_bytes=memory_limit_bytes())
+
+
+@pytest.fixture
+def sales(
+    size: int,
+    _layers_store: Store,
+    _layers_format: str,
+    _layers_data: Callable[[Made], Dataset],
+) -> Dataset:
+    """The built-in sales at this size, in the format that the engine likes best."""
+    return _layers_data(_layers_store.sales(size, _layers_format))
+
+
+@pytest.fixture
+def products(
+    _layers_store: Store, _layers_format: str, _layers_data: Callable[[Made], Dataset]
+) -> Dataset:
+    """The built-in products: one row for every product that sales name."""
+    return _layers_data(_layers_store.products(_layers_format))
+
+
+@pytest.fixture
+def dataset(
+    _layers_store: Store, _layers_format: str, _layers_data: Callable[[Made], Dataset]
+) -> Callable[..., Dataset]:
+    """Data of your own: `dataset("orders", make_batches, rows=size)` or `dataset("path/to/files")`.
+
+    `make_batches(rows)` yields `pyarrow.RecordBatch`es; they are kept in the cache until the
+    function changes. Files and folders are used where they are; `format` says what they are, where
+    their names do not.
+    """
+
+    def make(
+        source: str | PathLike[str] | Sequence[str | PathLike[str]],
+        batches: Callable[[int], Iterable[pa.RecordBatch]] | None = None,
+        *,
+        rows: int | None = None,
+        format: str | None = None,
+    ) -> Dataset:
+        if batches is None:
+            paths = [source] if isinstance(source, (str, PathLike)) else source
+            return _layers_data(_layers_store.existing(paths, format))
+        if not isinstance(source, str) or rows is None:
+            raise LayersError("dataset(name, batches, rows=...) wants a name and a number of rows")
+        made = _layers_store.make(source, batches, rows, format or _layers_format)
+        return _layers_data(made)
+
+    return make
+
+
+class Measured:
+    """Narrows the measured window: `with measured: ...` inside the test, once."""
+
+    def __init__(self, window: state.Window) -> None:
+        self._window = window
+        self._entered = False
+
+    def __enter__(self) -> None:
+        if self._entered:
+            raise LayersError("measured was entered before: a case has one window")
+        self._entered = True
+        self._window.begin()
+
+    def __exit__(self, *error: object) -> None:
+        self._window.end()
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest, _layers_window: state.Window) -> Measured:
+    """A context manager that narrows the measured window; without it the call phase is the window."""
+    narrowed = Measured(_layers_window)
+    request.node.stash[state.NARROWED] = narrowed
+    return narrowed

@@ -1,0 +1,7 @@
+"""Where a case runs: in a fresh process, under a supervisor that measures it and ends what it leaves.
+
+wire        the messages, one JSON object a line
+launch      the parent's side: start a supervisor, give its messages
+supervise   between the two: start the child, adopt, sample, stop, end the tree (standard library alone)
+child       the plugin's face inside the child: mark the window, send the reports
+"""

@@ -1,0 +1,211 @@
+"""The plugin's face inside the process of a case: run one test, mark its window, send its reports."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import sys
+import warnings
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+
+from pytest_layers import state
+from pytest_layers.isolate.wire import Decoder, encode, write_all
+
+NAME = "layers-child"
+"""The plugin's name in the child's plugin manager."""
+
+_PARENT_ONLY: dict[str, Any] = {
+    "collectonly": False,
+    "dist": "no",
+    "durations": None,
+    "failedfirst": False,
+    "htmlpath": None,
+    "lf": False,
+    "looponfail": False,
+    "markexpr": "",
+    "keyword": "",
+    "maxfail": 0,
+    "maxprocesses": None,
+    "newfirst": False,
+    "numprocesses": None,
+    "report_log": None,
+    "stepwise": False,
+    "tx": [],
+    "usepdb": False,
+    "xmlpath": None,
+}
+"""Options of pytest and common plugins that belong to the session as a whole, and what switches them off."""
+
+_PARENT_ONLY_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
+"""They keep what happened for the next run: the parent does that."""
+
+
+class Wire:
+    """The window, as the supervisor measures it: each mark waits for its answer."""
+
+    def __init__(self, read: int, write: int) -> None:
+        self._read, self._write = read, write
+        self._decoder = Decoder()
+
+    def send(self, kind: str, **fields: Any) -> None:
+        """One message to the supervisor, who hands on what is not for it."""
+        write_all(self._write, encode(kind, **fields))
+
+    def begin(self) -> None:
+        """From now on."""
+        self._mark("begin")
+
+    def end(self) -> None:
+        """Until now."""
+        self._mark("end")
+
+    def data(self, *, rows: int, arrow_bytes: int) -> None:
+        """The case works on this much data."""
+        self.send("data", rows=rows, arrow_bytes=arrow_bytes)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Data is being made."""
+        self.send("progress", what=what, done=done, total=total)
+
+    def start_again(self, reason: str) -> NoReturn:
+        """Have the case started anew, for it is spoilt; ends this test."""
+        self.send("again", reason=reason)
+        pytest.skip(reason)
+
+    def _mark(self, kind: str) -> None:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        told = {
+            "cpu_seconds": usage.ru_utime + usage.ru_stime,
+            "largest_bytes": usage.ru_maxrss * 1024,
+        }
+        self.send(kind, usage=told)
+        while not any(self._decoder.feed(os.read(self._read, 64))):
+            pass
+
+
+@contextlib.contextmanager
+def inside(window: state.Window) -> Iterator[None]:
+    """Within the window, also where the test fails."""
+    window.begin()
+    try:
+        yield
+    finally:
+        window.end()
+
+
+class ChildSide:
+    """Registered in the child in place of what the plugin does in the parent."""
+
+    def __init__(self, nodeid: str, wire: Wire, temp_dir: Path) -> None:
+        self._nodeid = nodeid
+        self._wire = wire
+        self._temp_dir = temp_dir
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> None:
+        """Only this test, and nothing that belongs to the session as a whole."""
+        config.args[:] = [self._nodeid]
+        for name, value in _PARENT_ONLY.items():
+            if hasattr(config.option, name):
+                setattr(config.option, name, value)
+        if not config.option.basetemp:
+            config.option.basetemp = str(self._temp_dir / "pytest")
+        config.pluginmanager.unregister(name="terminal")
+        config.stash[state.WINDOW] = self._wire
+        config.stash[state.TEMP_DIR] = self._temp_dir
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        """Leave to the parent what is kept for the next run."""
+        for name in _PARENT_ONLY_PLUGINS:
+            with contextlib.suppress(AssertionError, ValueError):
+                config.pluginmanager.unregister(name=name)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """What could be collected in the parent and not here."""
+        if report.failed:
+            self._wire.send("collect_error", text=str(report.longreprtext))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """The call phase is the window, unless a `measured` fixture narrows it."""
+        if state.NARROWED in item.stash:
+            return (yield)
+        with inside(self._wire):
+            return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """A report, in pytest's own form."""
+        hook = self._config_hook
+        data = hook.pytest_report_to_serializable(config=self._config, report=report)
+        self._wire.send("report", report=data)
+
+    def pytest_sessionstart(self, session: pytest.Session) -> None:
+        """Remember what the reports are made with."""
+        self._config = session.config
+        self._config_hook = session.config.hook
+
+    def pytest_warning_recorded(
+        self,
+        warning_message: warnings.WarningMessage,
+        when: str,
+        nodeid: str,
+        location: tuple[str, int, str] | None,
+    ) -> None:
+        """A warning of the test, as text: its class may live in an engine.
+
+        Those of configuration and collection are met in the parent too.
+        """
+        if when != "runtest":
+            return
+        self._wire.send(
+            "warning",
+            text=str(warning_message.message),
+            category=warning_message.category.__name__,
+            filename=warning_message.filename,
+            lineno=warning_message.lineno,
+            when=when,
+            nodeid=nodeid,
+            location=location,
+        )
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """`pytest.exit()` in a test ends the whole session; so does an interrupt."""
+        self._wire.send("exit", reason=str(excinfo.value) or excinfo.typename)
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """A plugin broke: the text goes where the parent finds it."""
+        sys.stderr.write(f"{excrepr}\n")
+
+    def pytest_sessionfinish(self) -> None:
+        """All reports are sent."""
+        self._wire.send("done")
+
+
+def main() -> NoReturn:
+    """Run the job in `sys.argv[1]`; the two ends of the wire follow it."""
+    job = json.loads(sys.argv[1])
+    wire = Wire(int(sys.argv[2]), int(sys.argv[3]))
+    for descriptor in (int(sys.argv[2]), int(sys.argv[3])):
+        os.set_inheritable(descriptor, False)
+    sys.argv[:] = [job["program"], *job["args"]]
+    side = ChildSide(job["nodeid"], wire, Path(job["temp_dir"]))
+    status = pytest.main(job["args"], plugins=[_Named(side)])
+    sys.exit(status)
+
+
+class _Named:
+    """Registers the child's side under its name, which a plugin handed to `pytest.main` does not get."""
+
+    def __init__(self, side: ChildSide) -> None:
+        self._side = side
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_addoption(self, pluginmanager: pytest.PytestPluginManager) -> None:
+        pluginmanager.register(self._side, NAME)

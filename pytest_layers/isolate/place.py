@@ -1,0 +1,58 @@
+"""Measuring a case in pytest's own process: the supervisor looks on, and neither starts nor ends anything."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Callable
+
+from pytest_layers.isolate import launch
+from pytest_layers.isolate.child import Wire
+from pytest_layers.isolate.supervise import Job
+from pytest_layers.measure.sampler import Findings
+from pytest_layers.records import from_json
+
+
+class Place(contextlib.AbstractContextManager["Place"]):
+    """The window of one case in this process; `findings` are there when it has ended."""
+
+    def __init__(self, progress: Callable[[str, int, int], None]) -> None:
+        self.temp_dir = launch.make_temp_dir()
+        self.findings: Findings | None = None
+        self.rows = self.data_bytes = 0
+        self.progress = progress
+
+    def __enter__(self) -> Place:
+        from_us, to_supervisor = os.pipe()
+        to_us, from_supervisor = os.pipe()
+        self._descriptors = (from_us, to_supervisor, to_us, from_supervisor)
+        self._wire = Wire(to_us, to_supervisor)
+        passed = (from_us, from_supervisor)
+        job = Job(temp_dir=str(self.temp_dir), attach=os.getpid(), attach_wire=passed)
+        self._supervised = launch.Supervised(job, pass_descriptors=passed).__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._supervised.__exit__(None, None, None)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        shutil.rmtree(self.temp_dir, ignore_errors=True)
+
+    def begin(self) -> None:
+        """From now on."""
+        self._wire.begin()
+
+    def end(self) -> None:
+        """Until now."""
+        self._wire.end()
+        message = next(self._supervised.messages())
+        self.findings = from_json(Findings, message["findings"])
+
+    def data(self, *, rows: int, arrow_bytes: int) -> None:
+        """The case works on this much data."""
+        self.rows = max(self.rows, rows)
+        self.data_bytes += arrow_bytes
+
+    def start_again(self, reason: str) -> None:
+        """This process can't be started anew: its figures are tainted anyway."""

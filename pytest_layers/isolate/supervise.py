@@ -1,0 +1,392 @@
+"""The supervisor: a small process between pytest and one case.
+
+It starts the case's process in a session of its own, adopts its orphans, samples the tree from outside, stops a
+runaway, and ends everything when the case ends, or when pytest itself is gone, even by SIGKILL. Standard library
+alone, so that it starts in tens of milliseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_layers.isolate.wire import Decoder, encode, write_all
+from pytest_layers.measure import machine, tree
+from pytest_layers.measure.sampler import (
+    ALLOCATION_BYTES_PER_SECOND,
+    PEEK_SECONDS,
+    ChildUsage,
+    Sampler,
+)
+from pytest_layers.measure.segments import SHARED_FOLDER, Segments
+from pytest_layers.records import from_json, to_json
+
+CONTROL, OUT = 0, 1
+TAIL_BYTES = 64 * 1024
+SPARE_CHECK_SECONDS = (0.05, 1.0)
+"""Between two looks at what the machine can spare: seldom while there is plenty."""
+DUMP_SECONDS = 2.0
+"""For a timed-out process to print its stacks."""
+
+_PARENT_DEATH_SIGNAL = 1
+_TIMER_SLACK = 29
+_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run and how far it may go."""
+
+    temp_dir: str
+    """Removed at the end."""
+    command: tuple[str, ...] = ()
+    """Gets the two ends of its wire as last arguments."""
+    environment: dict[str, str] | None = None
+    folder: str = "."
+    cores: tuple[int, ...] = ()
+    """Cores to run on; all where empty."""
+    timeout_seconds: float = 0.0
+    """None where 0."""
+    attach: int = 0
+    """Measure this process, which is not ours to start or end, by the wire in `attach_wire`."""
+    attach_wire: tuple[int, ...] = ()
+    output: tuple[int, ...] = ()
+    """Descriptors for the child's standard output and error; captured where empty."""
+    reserve_bytes: int = 0
+    """Memory to be left to the machine."""
+    share: float = 0.01
+    """Of one core, for reading."""
+
+
+class Supervisor:
+    """One case, from start to end."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._parent = os.getppid()
+        self._child: subprocess.Popen[bytes] | None = None
+        self._tail = b""
+        self._over = False
+        self._stopped = False
+        self._in_window = False
+        self._growth_stop: int | None = None
+        self._total_stop: int | None = None
+        self._machine_stop: int | None = None
+        self._child_ended = False
+        self._usage = ChildUsage()
+        self._decoders = {CONTROL: Decoder()}
+        self._output = -1
+        self._deadline = 0.0
+        self._spare_due = 0.0
+        self._oom_kills = machine.oom_kills()
+        folders = dict.fromkeys((SHARED_FOLDER, job.temp_dir))
+        self._segments = Segments(folders)
+
+    def run(self) -> None:
+        """Run the case; returns when nothing of it is left."""
+        self._wire_in, self._wire_out = self._job.attach_wire or self._start()
+        self._decoders[self._wire_in] = Decoder()
+        _raise_file_limit()
+        root = self._job.attach or self._pid
+        self._sampler = Sampler(root, self._segments, self._walk, share=self._job.share)
+        if self._job.timeout_seconds:
+            self._deadline = time.monotonic() + self._job.timeout_seconds
+        try:
+            while not self._over:
+                self._turn()
+        finally:
+            self._finish()
+
+    @property
+    def _pid(self) -> int:
+        return self._child.pid if self._child else 0
+
+    def _walk(self) -> list[int]:
+        """The processes of the case: all below us, or the one attached to and all below it but us."""
+        own = os.getpid()
+        if not self._job.attach:
+            return tree.descendants(own)
+        return [self._job.attach, *tree.descendants(self._job.attach, without=own)]
+
+    def _start(self) -> tuple[int, int]:
+        """Start the case's process; gives our ends of its wire."""
+        to_child, child_in = os.pipe()
+        child_out, from_child = os.pipe()
+        stdout, stderr = self._job.output or self._captured()
+        self._child = subprocess.Popen(
+            [*self._job.command, str(to_child), str(from_child)],
+            env=self._job.environment,
+            cwd=self._job.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            pass_fds=(to_child, from_child),
+            start_new_session=True,
+            preexec_fn=self._prepare,  # noqa: PLW1509  (this process has one thread)
+        )
+        for descriptor in (to_child, from_child, *{stdout, stderr}):
+            os.close(descriptor)
+        return child_out, child_in
+
+    def _captured(self) -> tuple[int, int]:
+        self._output, write = os.pipe()
+        return write, write
+
+    def _prepare(self) -> None:
+        """In the child before exec: its cores, and no core dump from a test that aborts."""
+        _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        if self._job.cores:
+            os.sched_setaffinity(0, self._job.cores)
+        _, most = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    def _turn(self) -> None:
+        """Wait for a message or for the next reading."""
+        waiting = [wire for wire in (CONTROL, self._wire_in, self._output) if wire >= 0]
+        for descriptor in self._wait(waiting, self._sampler.delay_seconds()):
+            self._receive(descriptor)
+        if self._child_ended:
+            self._child_ended = False
+            self._sampler.adopted(tree.reap(without=self._pid))
+        self._sampler.poll()
+        self._watch()
+
+    def _wait(self, waiting: list[int], seconds: float) -> list[int]:
+        """Until one is ready, or time is up, or a peek shows that a reading is due earlier."""
+        last = time.monotonic() + seconds
+        while True:
+            left = last - time.monotonic()
+            ready, _, _ = select.select(waiting, [], [], max(0.0, min(left, PEEK_SECONDS)))
+            if ready or left <= PEEK_SECONDS or self._sampler.has_moved():
+                return ready
+
+    def note_child(self, *_: object) -> None:
+        """A child of ours ended: the handler of SIGCHLD."""
+        self._child_ended = True
+
+    def _receive(self, descriptor: int) -> None:
+        data = os.read(descriptor, 65536)
+        if descriptor == self._output:
+            self._keep(data)
+        elif not data:
+            self._lost(descriptor)
+        else:
+            for line in self._decoders[descriptor].feed(data):
+                self._handle(line, from_child=descriptor == self._wire_in)
+
+    def _keep(self, data: bytes) -> None:
+        """Of what the child prints past pytest's capture, keep the end."""
+        self._tail = (self._tail + data)[-TAIL_BYTES:]
+        if not data:
+            os.close(self._output)
+            self._output = -1
+
+    def _lost(self, descriptor: int) -> None:
+        """A closed wire. Pytest's end means that all is over; the child's, that it is about to end."""
+        if descriptor == CONTROL or self._job.attach:
+            self._over = True
+        else:
+            self._wire_in = -1
+
+    def _handle(self, line: bytes, *, from_child: bool) -> None:
+        if not from_child:
+            self._obey(json.loads(line))
+        elif line.startswith(b'{"kind": "begin"'):
+            self._begin(json.loads(line))
+        elif line.startswith(b'{"kind": "end"'):
+            self._end(json.loads(line))
+        else:
+            self._tell(line)
+
+    def _tell(self, line: bytes) -> None:
+        """To pytest; when it is gone there is only our own end left to see to."""
+        try:
+            write_all(OUT, line)
+        except BrokenPipeError:
+            self._over = True
+
+    def _begin(self, message: dict[str, Any]) -> None:
+        self._usage = from_json(ChildUsage, message["usage"])
+        self._sampler.begin(self._usage)
+        self._in_window = True
+        self._set_stop()
+        write_all(self._wire_out, encode("go"))
+
+    def _end(self, message: dict[str, Any]) -> None:
+        self._send_findings(from_json(ChildUsage, message["usage"]), finished=True)
+        write_all(self._wire_out, encode("go"))
+
+    def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
+        self._in_window = False
+        findings = to_json(self._sampler.end(usage))
+        self._tell(encode("findings", findings=findings, finished=finished))
+
+    def _obey(self, message: dict[str, Any]) -> None:
+        """A limit from pytest: bytes of growth, or in total, past which the case is stopped."""
+        self._growth_stop = message["growth_bytes"]
+        self._total_stop = message["total_bytes"]
+        self._set_stop()
+
+    def _set_stop(self) -> None:
+        """The nearest line: the growth's within the window, the total's always."""
+        lines = [self._total_stop, self._machine_stop]
+        if self._in_window and self._growth_stop is not None:
+            lines.append(self._growth_stop + self._sampler.base_bytes)
+        self._sampler.stop_bytes = min((line for line in lines if line is not None), default=None)
+
+    def _look_at_machine(self, now: float) -> None:
+        """What the machine can spare besides this case is a stop line too."""
+        spare = machine.memory_spare_bytes() - self._job.reserve_bytes
+        self._machine_stop = self._sampler.footprint_bytes + max(0, spare)
+        self._set_stop()
+        soonest, latest = SPARE_CHECK_SECONDS
+        ahead = spare / ALLOCATION_BYTES_PER_SECOND / 2
+        self._spare_due = now + min(latest, max(soonest, ahead))
+
+    def _watch(self) -> None:
+        """Stop a runaway; notice the child's end and the parent's."""
+        now = time.monotonic()
+        if now >= self._spare_due and not self._job.attach:
+            self._look_at_machine(now)
+        line = self._sampler.stop_bytes
+        if line is not None and self._sampler.footprint_bytes > line:
+            self._stop("machine" if line == self._machine_stop else "memory", line)
+        if self._deadline and now >= self._deadline:
+            self._stop("timeout", 0)
+        if os.getppid() != self._parent:
+            self._over = True
+        if self._child and self._ended():
+            self._over = True
+
+    def _ended(self) -> bool:
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self._pid, options) is not None
+
+    def _stop(self, why: str, limit_bytes: int) -> None:
+        """End the case, and say why. An attached process is not ours to end."""
+        if self._stopped or self._job.attach:
+            return
+        self._stopped = self._over = True
+        if self._in_window:
+            self._send_findings(self._usage, finished=False)
+        footprint = self._sampler.footprint_bytes
+        fields = {"why": why, "limit_bytes": limit_bytes, "footprint_bytes": footprint}
+        if why == "timeout":
+            self._dump_stacks()
+        self._tell(encode("stopped", **fields))
+
+    def _dump_stacks(self) -> None:
+        """Have a hanging Python print the stacks of its threads: pytest's faulthandler answers SIGABRT."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGABRT)
+        last = time.monotonic() + DUMP_SECONDS
+        while self._output >= 0 and time.monotonic() < last and not self._ended():
+            if select.select([self._output], [], [], 0.05)[0]:
+                self._receive(self._output)
+
+    def _finish(self) -> None:
+        """The end: what the child still said, then its tree, its segments, its folder."""
+        if self._in_window and not self._job.attach:
+            self._send_findings(self._usage, finished=False)
+        left = [] if self._job.attach else self._end_tree()
+        self._drain()
+        self._sampler.close()
+        status = None if self._child is None else self._child.wait()
+        segments = [] if self._job.attach else self._segments.remove_left()
+        self._remove_folder()
+        last = encode(
+            "ended",
+            status=status,
+            tail=self._tail.decode(errors="replace"),
+            left=left,
+            segments=segments,
+            oom_killed=machine.oom_kills() > self._oom_kills,
+        )
+        self._tell(last)
+
+    def _end_tree(self) -> list[str]:
+        """End all processes; gives the command lines of those that outlived the case's own process."""
+        own = self._ended()
+        left = tree.end(os.getpid(), case=self._pid)
+        return left if own else []
+
+    def _drain(self) -> None:
+        """Read what is left in the pipes; all their writers are gone."""
+        for descriptor in (self._wire_in, self._output):
+            while descriptor >= 0 and not self._job.attach:
+                if not select.select([descriptor], [], [], 0)[0]:
+                    break
+                data = os.read(descriptor, 65536)
+                if not data:
+                    break
+                self._take_rest(descriptor, data)
+
+    def _take_rest(self, descriptor: int, data: bytes) -> None:
+        if descriptor == self._output:
+            self._tail = (self._tail + data)[-TAIL_BYTES:]
+            return
+        for line in self._decoders[descriptor].feed(data):
+            if not line.startswith((b'{"kind": "begin"', b'{"kind": "end"')):
+                self._tell(line)
+
+    def _remove_folder(self) -> None:
+        import shutil
+
+        shutil.rmtree(self._job.temp_dir, ignore_errors=True)
+
+
+def _prctl(option: int, value: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(option, value, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), f"prctl({option})")
+
+
+def _ask_for_promptness() -> None:
+    """Ask to be run at once when a reading is due, not after a busy neighbour's turn; root may.
+
+    Not inherited by the case. Where it is refused, readings come later and brackets are wider.
+    """
+    with contextlib.suppress(OSError):
+        policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
+        os.sched_setscheduler(0, policy, os.sched_param(1))
+
+
+def _raise_file_limit() -> None:
+    """One descriptor a thread is kept open: as many as we may have."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _first_line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n"):
+        piece = os.read(CONTROL, 1)
+        if not piece:
+            sys.exit(0)
+        line += piece
+    return line
+
+
+def main() -> None:
+    """Read the job from standard input, run it, write its messages to standard output."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    job = from_json(Job, json.loads(_first_line()))
+    _prctl(_TIMER_SLACK, 1000)
+    _ask_for_promptness()
+    if not job.attach:
+        _prctl(_SUBREAPER, 1)
+    supervisor = Supervisor(job)
+    signal.signal(signal.SIGCHLD, supervisor.note_child)
+    supervisor.run()

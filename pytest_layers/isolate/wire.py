@@ -1,0 +1,45 @@
+"""The messages between pytest, supervisor and child: one JSON object a line, told apart by `kind`.
+
+child to supervisor      begin, end (each is answered by `go`)
+child to pytest          report, warning, collect_error, data, progress, again, exit, done
+supervisor to pytest     findings, stopped, ended
+pytest to supervisor     the job (first line), stop_at
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+Message = dict[str, Any]
+
+
+def encode(kind: str, **fields: Any) -> bytes:
+    """One message as a line. What JSON does not know is sent as its text."""
+    return json.dumps({"kind": kind, **fields}, default=str).encode() + b"\n"
+
+
+class Decoder:
+    """Bytes as they come into messages; a line may come in pieces."""
+
+    def __init__(self) -> None:
+        self._rest: list[bytes] = []
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The lines that `data` completes, each with its newline."""
+        *lines, rest = data.split(b"\n")
+        for line in lines:
+            self._rest.append(line + b"\n")
+            yield b"".join(self._rest)
+            self._rest = []
+        if rest:
+            self._rest.append(rest)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however small the pipe's steps."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

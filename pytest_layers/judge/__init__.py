@@ -1,0 +1,1 @@
+"""Was it allowed: measurements and limits in, verdicts out. Pure: no clock, no files, no pytest."""

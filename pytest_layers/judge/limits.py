@@ -1,0 +1,161 @@
+"""A measurement against its limits.
+
+A memory verdict is sure when it holds for both ends of the peak's bracket: over the ceiling at the lower end, or under
+it at the upper end. Between them it is inconclusive. A core floor is judged by the cores wanted, which a busy
+neighbour can't lower; too short a window says nothing about cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pytest_layers.records import Limit, Measurement, Verdict
+from pytest_layers.units import format_bytes, format_seconds, parse_amount, parse_cores
+
+LEAST_CPU_SECONDS = 0.2
+"""In a shorter window scheduling delays at its ends outweigh the work."""
+SHORT_CPU_SECONDS = 1.0
+SHORT_MARGIN, LONG_MARGIN = 0.15, 0.05
+"""How far below its floor the cores wanted must be, in a short window and in a long one, to fail for sure."""
+RUNAWAY_FACTOR = 2.0
+RUNAWAY_BYTES = 2**30
+"""A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What limits refer to in one case."""
+
+    data_bytes: int
+    rows: int
+    ram_bytes: int
+    cores_given: int
+
+
+@dataclass(frozen=True)
+class StopLines:
+    """Bytes past which a case is stopped: of growth within its window, and in total."""
+
+    growth_bytes: int | None = None
+    total_bytes: int | None = None
+
+
+def ceiling_bytes(limit: Limit, ground: Ground) -> int:
+    """A memory ceiling in bytes on this ground."""
+    return parse_amount(limit.asked).resolve(
+        data_bytes=ground.data_bytes, rows=ground.rows, ram_bytes=ground.ram_bytes
+    )
+
+
+def stop_lines(limits: Iterable[Limit], ground: Ground) -> StopLines:
+    """Where a runaway is stopped: the nearest line of each kind."""
+    lines: dict[str, int] = {}
+    for limit in limits:
+        if limit.kind == "memory_ceiling":
+            line = round(ceiling_bytes(limit, ground) * RUNAWAY_FACTOR) + RUNAWAY_BYTES
+            lines[limit.of] = min(line, lines.get(limit.of, line))
+    return StopLines(growth_bytes=lines.get("growth"), total_bytes=lines.get("total"))
+
+
+def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
+    """The verdict on one limit."""
+    if limit.kind == "memory_ceiling":
+        return _judge_ceiling(limit, measurement, ground)
+    return _judge_floor(limit, measurement, ground)
+
+
+def unmeasured(limit: Limit, reason: str) -> Verdict:
+    """The verdict where there is no measurement to hold against the limit."""
+    return Verdict(limit, "inconclusive", 0, 0, f"{limit.kind} {limit.asked} not judged: {reason}")
+
+
+def worth_repeating(verdicts: Iterable[Verdict], measurement: Measurement) -> bool:
+    """Whether measuring once more, in a finer way, may turn an inconclusive verdict into a sure one."""
+    doubtful = {verdict.limit.kind for verdict in verdicts if verdict.outcome == "inconclusive"}
+    if measurement.cpu_seconds < LEAST_CPU_SECONDS:
+        doubtful.discard("min_cores")
+    return bool(doubtful)
+
+
+def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
+    ceiling = ceiling_bytes(limit, ground)
+    bracket = measurement.total if limit.of == "total" else measurement.growth
+    what = f"memory {limit.of}"
+    asked = f"the ceiling of {format_bytes(ceiling)}{_spelled(limit.asked, ceiling)}"
+    if bracket.lower_bytes > ceiling:
+        over = bracket.lower_bytes - ceiling
+        times = f" ({bracket.lower_bytes / ceiling:.1f} times)" if ceiling else ""
+        text = f"{what} {format_bytes(bracket.lower_bytes)} is over {asked} by {format_bytes(over)}{times}"
+        return Verdict(
+            limit, "failed", ceiling, bracket.lower_bytes, text, _who_held(measurement, ground)
+        )
+    if bracket.upper_bytes <= ceiling:
+        left = ceiling - bracket.upper_bytes
+        text = (
+            f"{what} {format_bytes(bracket.upper_bytes)} is under {asked} by {format_bytes(left)}"
+        )
+        return Verdict(limit, "passed", ceiling, bracket.upper_bytes, text)
+    ends = f"{format_bytes(bracket.lower_bytes)} and {format_bytes(bracket.upper_bytes)}"
+    text = f"{what} lies between {ends}, and so does {asked}"
+    return Verdict(
+        limit, "inconclusive", ceiling, bracket.upper_bytes, text, _who_held(measurement, ground)
+    )
+
+
+def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
+    floor = parse_cores(limit.asked).resolve(ground.cores_given)
+    wanted, used = measurement.cores_wanted, measurement.cores_used
+    given = f"{ground.cores_given} core{'s' * (ground.cores_given != 1)} given"
+    asked = f"the floor of {floor:.2f}" + (
+        f" ({limit.asked} of {given})" if "%" in limit.asked else ""
+    )
+    if measurement.cpu_seconds < LEAST_CPU_SECONDS:
+        work = format_seconds(measurement.cpu_seconds)
+        least = format_seconds(LEAST_CPU_SECONDS)
+        text = f"{work} of CPU time is too short to judge cores by ({least} at least); use a larger size"
+        return Verdict(limit, "inconclusive", floor, wanted, f"{asked}: {text}")
+    shown = f"cores wanted {wanted:.2f} (used {used:.2f})"
+    if wanted >= floor:
+        text = f"{shown} reach {asked} by {wanted - floor:.2f}"
+        return Verdict(limit, "passed", floor, wanted, text)
+    text = f"{shown} are under {asked} by {floor - wanted:.2f}"
+    margin = SHORT_MARGIN if measurement.cpu_seconds < SHORT_CPU_SECONDS else LONG_MARGIN
+    outcome = "failed" if wanted < floor * (1 - margin) else "inconclusive"
+    return Verdict(limit, outcome, floor, wanted, text, _how_busy(measurement))
+
+
+def _spelled(asked: str, ceiling: int) -> str:
+    """How the ceiling was written, where that says more than its bytes."""
+    return "" if asked.replace(" ", "") == format_bytes(ceiling).replace(" ", "") else f" ({asked})"
+
+
+def _who_held(measurement: Measurement, ground: Ground) -> str:
+    """Which process held what at the peak, and when that was."""
+    wall = format_seconds(measurement.wall_seconds)
+    lines = [f"peak read {format_seconds(measurement.peak_seconds)} into the {wall} measured"]
+    lines.append(f"footprint when the measuring began: {format_bytes(measurement.base_bytes)}")
+    if ground.data_bytes:
+        data = format_bytes(ground.data_bytes)
+        times = measurement.growth.upper_bytes / ground.data_bytes
+        lines.append(
+            f"data: {ground.rows:,} rows, {data} in Arrow memory; growth {times:.1f} x data"
+        )
+    if measurement.shared_bytes:
+        lines.append(f"shared memory, counted once: {format_bytes(measurement.shared_bytes)}")
+    held = [process for process in measurement.processes if process.at_peak_bytes][:5]
+    lines += [
+        f"held then: {format_bytes(p.at_peak_bytes):>9}  {p.name} (pid {p.pid})" for p in held
+    ]
+    return "\n".join([*lines, *measurement.notes])
+
+
+def _how_busy(measurement: Measurement) -> str:
+    """Where the CPU time went."""
+    lines = [
+        f"{format_seconds(measurement.cpu_seconds)} of CPU time in {format_seconds(measurement.wall_seconds)},"
+        f" {format_seconds(measurement.wait_seconds)} spent waiting for a core",
+    ]
+    busiest = sorted(measurement.processes, key=lambda process: -process.cpu_seconds)[:5]
+    lines += [f"{format_seconds(p.cpu_seconds):>8}  {p.name} (pid {p.pid})" for p in busiest]
+    return "\n".join([*lines, *measurement.notes])

@@ -1,0 +1,178 @@
+"""The marks: their text for `pytest --markers`, and how a test's marks become frozen limits."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_layers.errors import LayersError, unknown
+from pytest_layers.records import Limit
+from pytest_layers.units import Size, parse_amount, parse_cores, parse_size
+
+if TYPE_CHECKING:
+    from pytest_layers.settings import Settings
+
+TEXTS = (
+    "memory_ceiling(limit, *, of='growth', **per_engine): the test may add at most this to the memory of its"
+    " process tree: a sum of terms like '512MiB', '2.5x' (times its data in Arrow memory), '40B/row', '25%ram';"
+    " of='total' for the whole tree; per_engine as in spark='1x + 600MiB'; None lifts the ceiling.",
+    "min_cores(floor, **per_engine): the test must keep this many cores busy on average, or want to:"
+    " 1.5, or '60%' of the cores given; None lifts the floor.",
+    "layers(*names): layers or engines this test is for, of those that --layers chose; a leading - excludes.",
+    "sizes(*sizes): this test's own data sizes, such as '100k', '1M', '2GiB'.",
+)
+NAMES = ("memory_ceiling", "min_cores", "layers", "sizes")
+OF = ("growth", "total")
+
+
+def limits_of(
+    item: pytest.Item,
+    *,
+    engine: str | None,
+    engines: Collection[str],
+    has_data: bool,
+    settings: Settings,
+) -> tuple[Limit, ...]:
+    """The limits of one test item: its nearest mark of each kind, else the suite's default.
+
+    Raises:
+        LayersError: a mark is wrong; the text names the test, the mark, what was given and what is
+            accepted.
+    """
+    limits: dict[tuple[str, str], Limit | None] = {}
+    for mark in item.iter_markers():
+        if mark.name in {"memory_ceiling", "min_cores"}:
+            with _named(item, mark):
+                key, limit = _limit(mark, engine, engines, has_data=has_data)
+            limits.setdefault(key, limit)
+    for key, default in _defaults(settings, has_data=has_data):
+        if not any(kind == key[0] for kind, _ in limits):
+            limits[key] = default
+    return tuple(limit for limit in limits.values() if limit is not None)
+
+
+def sizes_of(definition: pytest.Item) -> tuple[Size, ...] | None:
+    """The sizes of a test's nearest `sizes` mark; None where it has none.
+
+    Raises:
+        LayersError: as `limits_of`.
+    """
+    mark = definition.get_closest_marker("sizes")
+    if mark is None:
+        return None
+    with _named(definition, mark):
+        return tuple(
+            parse_size(size) for size in _texts(mark, "sizes like '100k', '1M'", (str, int))
+        )
+
+
+def layers_of(definition: pytest.Item) -> tuple[str, ...] | None:
+    """The names in a test's nearest `layers` mark; None where it has none.
+
+    Raises:
+        LayersError: as `limits_of`.
+    """
+    mark = definition.get_closest_marker("layers")
+    if mark is None:
+        return None
+    with _named(definition, mark):
+        return tuple(_texts(mark, "names of layers or engines", (str,)))
+
+
+def refuse(definition: pytest.Item, name: str, fault: str) -> LayersError:
+    """The error of a mark on a test that can't have it."""
+    return LayersError(f"{definition.nodeid}: mark.{name}: {fault}")
+
+
+class _named:  # noqa: N801  (a context manager, read as a word)
+    """Puts test and mark before the text of what is wrong."""
+
+    def __init__(self, item: pytest.Item, mark: pytest.Mark) -> None:
+        self._where = f"{item.nodeid}: mark.{mark.name}"
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, (ValueError, LayersError)):
+            raise LayersError(f"{self._where}: {error}") from None
+
+
+def _texts(mark: pytest.Mark, what: str, kinds: tuple[type, ...]) -> Iterator[Any]:
+    if mark.kwargs:
+        raise ValueError(f"takes no keyword {next(iter(mark.kwargs))!r}; write {what}")
+    if not mark.args:
+        raise ValueError(f"names nothing; write {what}")
+    for given in mark.args:
+        if not isinstance(given, kinds) or isinstance(given, bool):
+            raise ValueError(f"{given!r} is not accepted; write {what}")
+        yield given
+
+
+def _limit(
+    mark: pytest.Mark, engine: str | None, engines: Collection[str], *, has_data: bool
+) -> tuple[tuple[str, str], Limit | None]:
+    """One mark's limit for one engine; None where it lifts it."""
+    own = {"memory_ceiling": ("limit", "of"), "min_cores": ("floor",)}[mark.name]
+    given, per_engine = _split(mark, own, engine, engines)
+    of = given.get("of", OF[0]) if "of" in own else ""
+    if "of" in own and of not in OF:
+        raise ValueError(f"of={of!r} is not accepted; write of='growth' or of='total'")
+    check = _ceiling_text if mark.name == "memory_ceiling" else _floor_text
+    checked = {name: check(value, has_data) for name, value in per_engine.items()}
+    if own[0] not in given and not per_engine:
+        raise ValueError(f"has no {own[0]}")
+    asked = check(given.get(own[0]), has_data)
+    asked = checked.get(engine, asked) if engine else asked
+    return (mark.name, of), None if asked is None else Limit(mark.name, asked, of)
+
+
+def _split(
+    mark: pytest.Mark, own: tuple[str, ...], engine: str | None, engines: Collection[str]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The mark's own arguments, and those per engine by the engine's name."""
+    if len(mark.args) > 1:
+        raise ValueError(f"takes one {own[0]}, not {len(mark.args)}: {mark.args!r}")
+    given: dict[str, Any] = dict(zip(own, mark.args, strict=False))
+    per_engine: dict[str, Any] = {}
+    for keyword, value in mark.kwargs.items():
+        name = keyword.replace("_", "-")
+        if keyword in own:
+            given[keyword] = value
+        elif name not in engines:
+            known = [*own, *(known.replace("-", "_") for known in engines)]
+            raise LayersError(unknown("keyword", keyword, known))
+        elif engine is None:
+            raise ValueError(f"{keyword}= is for an engine, and the test asks for no engine")
+        else:
+            per_engine[name] = value
+    return given, per_engine
+
+
+def _ceiling_text(given: object, has_data: bool) -> str | None:
+    if given is None:
+        return None
+    amount = parse_amount(given)
+    if amount.needs_data and not has_data:
+        raise ValueError(
+            f"{given!r} refers to data, and the test asks for none of sales, products, dataset"
+        )
+    return str(given) if isinstance(given, str) else f"{given}B"
+
+
+def _floor_text(given: object, has_data: bool) -> str | None:
+    if given is None:
+        return None
+    parse_cores(given)
+    return str(given)
+
+
+def _defaults(settings: Settings, *, has_data: bool) -> Iterator[tuple[tuple[str, str], Limit]]:
+    """The suite's limits; a ceiling by data does not reach a test without data."""
+    ceiling, floor = settings.memory_ceiling, settings.min_cores
+    if ceiling is not None and (has_data or not parse_amount(ceiling).needs_data):
+        yield ("memory_ceiling", "growth"), Limit("memory_ceiling", ceiling, "growth", "ini")
+    if floor is not None:
+        yield ("min_cores", ""), Limit("min_cores", floor, "", "ini")

@@ -1,0 +1,12 @@
+"""What it cost: readings of a process tree from outside, and the measurement made of them.
+
+    machine   cores and memory that this process may use
+    procfs    read one process (Linux)
+    segments  shared memory of a tree, each segment once
+    tree      which processes belong to the case
+    tracker   readings -> bounds on the peak, CPU, timeline (pure)
+    sampler   when to read what, at what cost
+    reduce    what the sampler found -> Measurement (pure)
+
+All but `machine` and `reduce` run in the supervisor and use the standard library alone.
+"""

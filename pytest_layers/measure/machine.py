@@ -1,0 +1,118 @@
+"""Cores and memory that this process may use: affinity, cgroup limits (v1, v2, nested), then the machine's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+
+from pytest_layers.records import Machine
+
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+_UNLIMITED_BYTES = 2**60
+"""cgroup v1 writes a number near 2**63 for "no limit"."""
+
+
+def _cgroup_paths(controller: str) -> Iterator[Path]:
+    """Folders of this process's cgroup for `controller`, from its own up to the root: v1 and v2."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and controller not in controllers.split(","):
+            continue
+        root = CGROUP_ROOT / controller if controllers else CGROUP_ROOT
+        folder = root / path.lstrip("/")
+        yield from (parent for parent in (folder, *folder.parents) if parent.is_relative_to(root))
+
+
+def _numbers(path: Path) -> list[float]:
+    """The numbers of a cgroup file; `max` is infinite, a missing file has none."""
+    with contextlib.suppress(OSError, ValueError):
+        return [float(word.replace("max", "inf")) for word in path.read_text().split()]
+    return []
+
+
+def _quota_cores() -> float:
+    """The tightest CPU quota above this process, in cores; infinite where there is none."""
+    quotas = [math.inf]
+    for folder in _cgroup_paths("cpu"):
+        limit = _numbers(folder / "cpu.max")
+        if not limit:
+            limit = [
+                *_numbers(folder / "cpu.cfs_quota_us"),
+                *_numbers(folder / "cpu.cfs_period_us"),
+            ]
+        if len(limit) == 2 and limit[0] > 0:
+            quotas.append(limit[0] / limit[1])
+    return min(quotas)
+
+
+def _affinity_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def available_cores() -> int:
+    """Cores this process may use: affinity and cgroup quota (rounded up), never what is soldered in."""
+    return max(1, math.ceil(min(_affinity_cores(), _quota_cores())))
+
+
+def memory_limit_bytes() -> int:
+    """Memory this process may use: the tightest cgroup limit above it, or the RAM."""
+    import psutil
+
+    limits = [float(psutil.virtual_memory().total)]
+    for folder in _cgroup_paths("memory"):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            limits += [limit for limit in _numbers(folder / name) if 0 < limit < _UNLIMITED_BYTES]
+    return int(min(limits))
+
+
+def memory_spare_bytes() -> int:
+    """Memory the kernel could still give: `MemAvailable`, or what the tightest cgroup has left."""
+    spare = [_mem_available_bytes()]
+    for folder in _cgroup_paths("memory"):
+        limit = _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
+        if limit and limit[0] < _UNLIMITED_BYTES:
+            spare.append(max(0, int(limit[0]) - _cgroup_used_bytes(folder)))
+    return min(spare)
+
+
+def _mem_available_bytes() -> int:
+    for line in Path("/proc/meminfo").read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    return _UNLIMITED_BYTES
+
+
+def _cgroup_used_bytes(folder: Path) -> int:
+    """Memory of the cgroup that the kernel can't drop: its page cache does not count (v2 names, then v1)."""
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    anon = int(stat.get("anon") or stat.get("total_rss") or 0)
+    return anon + int(stat.get("shmem") or stat.get("total_shmem") or 0)
+
+
+def oom_kills() -> int:
+    """Kills by the kernel's OOM killer since boot; 0 where the kernel does not say."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/vmstat").read_text().splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def describe() -> Machine:
+    """This machine as its cases see it."""
+    return Machine(
+        system=f"{platform.system()} {platform.release()}",
+        python=platform.python_version(),
+        cores=available_cores(),
+        memory_bytes=memory_limit_bytes(),
+    )

@@ -1,0 +1,435 @@
+"""When to read what, so that the reading costs at most about one per cent of a core.
+
+Cheap and often: memory and CPU of every process. Seldom: who is there, threads, shared segments, proportional sizes.
+A small credit of time is spent on finer reading while file pages move or a stop line is near.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pytest_layers.measure import procfs
+from pytest_layers.measure.procfs import Identity, Process, ThreadTimes
+from pytest_layers.measure.segments import Segments
+from pytest_layers.measure.tracker import (
+    MAX_POINTS,
+    STILL_BYTES,
+    Life,
+    Reading,
+    Tracker,
+    span,
+    tree_upper,
+)
+
+SHARE = 0.01
+"""Of one core, spent on reading."""
+SHORTEST_SECONDS = 0.005
+LONGEST_SECONDS = 0.05
+FINEST_SECONDS = 0.00025
+SLOW_SECONDS = 0.1
+"""Between two looks at threads and segments."""
+CREDIT_SECONDS = 0.05
+ALLOCATION_BYTES_PER_SECOND = 8e9
+"""As fast as several threads together touch new memory: how far ahead a stop line is looked for."""
+FINE_BYTES = 2**16
+"""Pages that moved by less count as still, while they are moving."""
+LEAST_SLEEP_SECONDS = 0.0005
+PEEK_SECONDS = 0.001
+PEEKED_PROCESSES = 4
+_NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
+
+
+def slack_bytes() -> int:
+    """How far a process's high-water mark may lag: counters are kept per CPU in batches (Linux 6.2 and newer)."""
+    cpus = os.cpu_count() or 1
+    return cpus * max(32, 2 * cpus) * procfs.PAGE_BYTES
+
+
+@dataclass(frozen=True)
+class LifeFinding:
+    """What was found of one process."""
+
+    pid: int
+    name: str
+    peak_bytes: int
+    at_peak_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class PointFinding:
+    """One point of the timeline."""
+
+    seconds: float
+    footprint_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the sampler found in one window: plain values for the wire."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    thread_cpu_seconds: float
+    """Of the threads whose waiting is known."""
+    wait_seconds: float
+    base_bytes: int
+    lower_bytes: int
+    upper_bytes: int
+    file_bytes: int
+    shared_bytes: int
+    peak_seconds: float
+    samples: int
+    longest_gap_seconds: float
+    processes: tuple[LifeFinding, ...]
+    points: tuple[PointFinding, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ChildUsage:
+    """`getrusage(RUSAGE_CHILDREN)` of the case's own process, as it sends it."""
+
+    cpu_seconds: float = 0.0
+    largest_bytes: int = 0
+
+
+@dataclass
+class _Cpu:
+    """CPU of one process: when first and last read, and of its waited children."""
+
+    first: float
+    last: float
+    children_first: float = 0.0
+    children_last: float = 0.0
+
+
+@dataclass
+class _Threads:
+    """CPU and waiting of every thread seen in the window."""
+
+    open: dict[tuple[int, str], int] = field(default_factory=dict)
+    first: dict[tuple[int, str], ThreadTimes] = field(default_factory=dict)
+    last: dict[tuple[int, str], ThreadTimes] = field(default_factory=dict)
+
+    def read(self, pids: list[int], *, opening: bool) -> None:
+        """Read all threads; those there at the opening of the window count from now on, others from nothing."""
+        for pid in pids:
+            for thread in procfs.thread_ids(pid):
+                if (pid, thread) not in self.open:
+                    descriptor = procfs.open_thread(pid, thread)
+                    if descriptor is not None:
+                        self.open[pid, thread] = descriptor
+        for key, descriptor in list(self.open.items()):
+            times = procfs.thread_times(descriptor)
+            if times is None:
+                os.close(self.open.pop(key))
+                continue
+            self.first.setdefault(key, times if opening else ThreadTimes(0, 0))
+            self.last[key] = times
+
+    def totals(self) -> tuple[float, float]:
+        """CPU and waiting seconds within the window."""
+        cpu = sum(last.cpu - self.first[key].cpu for key, last in self.last.items())
+        wait = sum(last.wait - self.first[key].wait for key, last in self.last.items())
+        return cpu / 1e9, wait / 1e9
+
+    def close(self) -> None:
+        for descriptor in self.open.values():
+            os.close(descriptor)
+        self.open.clear()
+
+
+class Sampler:
+    """Reads one tree from outside. `begin` and `end` bound the window; `poll` is due after `delay_seconds`."""
+
+    def __init__(
+        self,
+        root: int,
+        segments: Segments,
+        walk: Callable[[], list[int]],
+        *,
+        share: float = SHARE,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.root = root
+        """The case's own process, whose waited children it tells of itself."""
+        self.stop_bytes: int | None = None
+        """Footprint at which the tree is to be stopped; reading is finer near it."""
+        self._walk = walk
+        self._share = share
+        self._segments = segments
+        self._clock = clock
+        self._processes: dict[int, Process] = {}
+        self._identities: dict[int, Identity] = {}
+        self._cpu: dict[int, _Cpu] = {}
+        self._threads = _Threads()
+        self._tracker = Tracker(slack_bytes())
+        self._started = clock()
+        self._last_pid = b""
+        self._scan_due = self._slow_due = self._proportional_due = 0.0
+        self._segment_bytes = 0
+        self._shared = 0
+        self._file = 0
+        self._credit = CREDIT_SECONDS
+        self._cost = 0.0
+        self._moving = False
+        self._in_window = False
+        self._usage = ChildUsage()
+        self._adopted_seconds = 0.0
+        self._notes: tuple[str, ...] = ()
+
+    @property
+    def footprint_bytes(self) -> int:
+        """At the last reading."""
+        return self._tracker.footprint_bytes
+
+    @property
+    def base_bytes(self) -> int:
+        """Footprint when the window began."""
+        return self._tracker.base_bytes
+
+    def begin(self, usage: ChildUsage) -> None:
+        """Open the window: marks and sums start anew."""
+        self._scan()
+        reset = [process.reset_peak() for process in self._processes.values()]
+        self._cpu = {}
+        self._threads.close()
+        self._threads = _Threads()
+        self._tracker = Tracker(slack_bytes(), marks_hold=all(reset))
+        self._notes = () if all(reset) else (_NO_RESET,)
+        self._usage, self._adopted_seconds = usage, 0.0
+        self._credit = CREDIT_SECONDS
+        self._in_window = True
+        self._slow_due = self._proportional_due = 0.0
+        self._started = self._clock()
+        self.poll(opening=True)
+        self._started = self._clock()
+
+    def end(self, usage: ChildUsage) -> Findings:
+        """Close the window with one full reading."""
+        wall = self._clock() - self._started
+        self._slow_due = self._scan_due = self._proportional_due = 0.0
+        self.poll()
+        self._in_window = False
+        return self._findings(wall, usage)
+
+    def adopted(self, cpu_seconds: float) -> None:
+        """CPU of a process that was reaped by the supervisor."""
+        self._adopted_seconds += cpu_seconds
+
+    def poll(self, *, opening: bool = False) -> int:
+        """Read the tree once; gives its footprint in bytes."""
+        before = time.thread_time()
+        now = self._clock()
+        self._look_for_births(now)
+        cpu_seconds = self._read_cpu(opening=opening)
+        readings = self._read_memory()
+        self._look_slowly(now, readings, opening=opening)
+        self._tracker.observe(
+            now - self._started,
+            readings,
+            segment_bytes=self._segment_bytes,
+            proportional=self._read_proportional(now, readings),
+            names={pid: who.name for pid, who in self._identities.items()},
+            cpu_seconds=cpu_seconds,
+        )
+        self._reset_stale(readings)
+        self._cost = time.thread_time() - before
+        return self.footprint_bytes
+
+    def has_moved(self) -> bool:
+        """A peek, for a tenth of a reading's cost: whether file pages moved since the last one."""
+        if not self._in_window or len(self._processes) > PEEKED_PROCESSES:
+            return False
+        files = [process.file_bytes() for process in self._processes.values()]
+        return any(
+            abs(now - self._tracker.lives[pid].file - self._tracker.lives[pid].shared) > STILL_BYTES
+            for pid, now in zip(self._processes, files, strict=True)
+            if pid in self._tracker.lives
+        )
+
+    def delay_seconds(self) -> float:
+        """Until the next reading is due."""
+        steady = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, self._cost / self._share))
+        delay = steady
+        if self._in_window and self._moving and self._credit > 0:
+            delay = FINEST_SECONDS
+        if self.stop_bytes is not None:
+            headroom = max(0, self.stop_bytes - self.footprint_bytes)
+            ahead = max(LEAST_SLEEP_SECONDS, headroom / ALLOCATION_BYTES_PER_SECOND)
+            delay = min(delay, ahead)
+        self._credit = min(CREDIT_SECONDS, self._credit + delay * self._share - self._cost)
+        return delay
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        self._threads.close()
+        for process in self._processes.values():
+            process.close()
+        self._processes.clear()
+
+    def _look_for_births(self, now: float) -> None:
+        """Walk the tree when a pid was handed out since, at a rate that its cost allows."""
+        last = procfs.last_pid()
+        if now >= self._scan_due and (last != self._last_pid or not last):
+            self._last_pid = last
+            before = time.thread_time()
+            self._scan()
+            self._scan_due = now + (time.thread_time() - before) / self._share / 2
+
+    def _scan(self) -> None:
+        for pid in self._walk():
+            if pid in self._processes:
+                continue
+            try:
+                self._processes[pid] = Process(pid)
+            except OSError:
+                continue
+        for pid in self._processes:
+            who = procfs.identity(pid)
+            if who is not None:
+                self._identities[pid] = who
+
+    def _read_memory(self) -> list[Reading]:
+        families = self._families()
+        readings = []
+        for pid, process in list(self._processes.items()):
+            memory = process.memory()
+            if memory is None:
+                self._forget(pid)
+                continue
+            family = families.get(pid, 0)
+            who = procfs.identity(pid) if family else None
+            spent = self._cpu[pid].last if pid in self._cpu else 0.0
+            readings.append(Reading(pid, memory, spent, who.minor_faults if who else 0, family))
+        return readings
+
+    def _families(self) -> dict[int, int]:
+        """A number for every process whose image another one shares since a fork."""
+        members: dict[tuple[int, int], list[int]] = {}
+        for pid in self._processes:
+            if pid in self._identities:
+                members.setdefault(self._identities[pid].image, []).append(pid)
+        return {pid: min(pids) for pids in members.values() if len(pids) > 1 for pid in pids}
+
+    def _forget(self, pid: int) -> None:
+        self._processes.pop(pid).close()
+
+    def _look_slowly(self, now: float, readings: list[Reading], *, opening: bool) -> None:
+        """Threads and segments, ten times a second at most; segments also when shared memory moved."""
+        shared = sum(reading.memory.shmem for reading in readings)
+        due = now >= self._slow_due
+        before = time.thread_time()
+        if due or abs(shared - self._shared) > STILL_BYTES:
+            held = {reading.pid: reading.memory.shmem for reading in readings}
+            self._segment_bytes = self._segments.read(held)
+            self._shared = shared
+        if due:
+            self._threads.read([reading.pid for reading in readings], opening=opening)
+            cost = time.thread_time() - before
+            self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
+
+    def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, int] | None:
+        """Proportional sizes of families, when the last reading of them is paid for."""
+        twins = [reading for reading in readings if reading.family]
+        if not twins or now < self._proportional_due:
+            return None
+        before = time.thread_time()
+        found: dict[int, int] = {}
+        for reading in twins:
+            size = procfs.proportional_bytes(reading.pid)
+            if size is not None:
+                found[reading.family] = found.get(reading.family, 0) + size
+        self._proportional_due = now + (time.thread_time() - before) / self._share / 4
+        return found
+
+    def _read_cpu(self, *, opening: bool) -> float:
+        """CPU seconds of the window so far, by the last reading of every process."""
+        for pid in self._processes:
+            seconds = procfs.cpu_seconds(pid)
+            if seconds is None:
+                continue
+            if pid not in self._cpu:
+                self._cpu[pid] = _Cpu(seconds if opening else 0.0, seconds)
+                waited = self._waited_seconds(pid)
+                self._cpu[pid].children_first = waited if opening else 0.0
+            self._cpu[pid].last = seconds
+        return sum(cpu.last - cpu.first for cpu in self._cpu.values())
+
+    def _waited_seconds(self, pid: int) -> float:
+        who = procfs.identity(pid)
+        return who.children_cpu_seconds if who else 0.0
+
+    def _reset_stale(self, readings: list[Reading]) -> None:
+        """Start marks anew where an old peak or moving file pages would blur the next stretch."""
+        still = FINE_BYTES if self._moving else STILL_BYTES
+        self._moving = False
+        for reading in readings:
+            memory, life = reading.memory, self._tracker.lives[reading.pid]
+            moved = span(life.file_seen) + span(life.shared_seen)
+            self._moving = self._moving or moved > still
+            if moved <= still and memory.high_water - memory.resident <= STILL_BYTES:
+                continue
+            if self._processes[reading.pid].reset_peak():
+                self._tracker.reset(reading.pid)
+
+    def _cpu_seconds(self, usage: ChildUsage) -> float:
+        """CPU of the window, by two ways of counting that each may miss something: the larger.
+
+        One sums the last reading of every process; the other what the kernel says of living processes and of those
+        that were waited for. The first misses what a process burnt after its last reading; the second those whose
+        parent ignores SIGCHLD (Ray's raylet does).
+        """
+        read = sum(cpu.last - cpu.first for cpu in self._cpu.values())
+        alive = [pid for pid in self._cpu if pid in self._processes]
+        told = sum(self._cpu[pid].last - self._cpu[pid].first for pid in alive)
+        for pid in alive:
+            if pid != self.root:
+                told += self._waited_seconds(pid) - self._cpu[pid].children_first
+        told += usage.cpu_seconds - self._usage.cpu_seconds + self._adopted_seconds
+        told -= sum(cpu.first for pid, cpu in self._cpu.items() if pid not in self._processes)
+        return max(read, told)
+
+    def _findings(self, wall: float, usage: ChildUsage) -> Findings:
+        tracker = self._tracker
+        thread_cpu, wait = self._threads.totals()
+        return Findings(
+            wall_seconds=wall,
+            cpu_seconds=self._cpu_seconds(usage),
+            thread_cpu_seconds=thread_cpu,
+            wait_seconds=wait,
+            base_bytes=tracker.base_bytes,
+            lower_bytes=tracker.lower_bytes,
+            upper_bytes=max(tracker.lower_bytes, tree_upper(tracker, usage.largest_bytes)),
+            file_bytes=tracker.file_bytes,
+            shared_bytes=tracker.shared_bytes,
+            peak_seconds=min(wall, tracker.peak_seconds),
+            samples=tracker.samples,
+            longest_gap_seconds=tracker.longest_gap_seconds,
+            processes=tuple(self._life(life) for life in self._largest()),
+            points=tuple(
+                PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
+                for point in tracker.points[:MAX_POINTS]
+            ),
+            notes=self._notes,
+        )
+
+    def _largest(self) -> list[Life]:
+        """The ten processes that mattered most at the peak."""
+        lives = [*self._tracker.lives.values(), *self._tracker.ended]
+        return sorted(lives, key=lambda life: (life.at_peak, life.peak), reverse=True)[:10]
+
+    def _life(self, life: Life) -> LifeFinding:
+        cpu = self._cpu.get(life.pid)
+        return LifeFinding(
+            pid=life.pid,
+            name=life.name,
+            peak_bytes=life.peak,
+            at_peak_bytes=life.at_peak,
+            cpu_seconds=cpu.last - cpu.first if cpu else 0.0,
+        )

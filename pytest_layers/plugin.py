@@ -1,0 +1,313 @@
+"""pytest's way in: hook functions in the order of a test's life. Nothing heavy is imported before a case is met."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import shutil
+import sys
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_layers import fixtures, hookspec, settings, state
+from pytest_layers.errors import LayersError
+
+if TYPE_CHECKING:
+    from pytest_layers.cases import Plan
+    from pytest_layers.records import Run
+    from pytest_layers.runner import Runner
+
+RUNNER: pytest.StashKey[Runner] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare flags and ini keys."""
+    settings.add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare what others may implement."""
+    pluginmanager.add_hookspecs(hookspec)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Check what was asked for, before anything is collected."""
+    from pytest_layers.marks import TEXTS
+
+    for line in TEXTS:
+        config.addinivalue_line("markers", line)
+    config.stash[state.SETTINGS] = settings.resolve(config)
+    config.pluginmanager.register(fixtures, "layers-fixtures")
+    if not (_is_child(config) or hasattr(config, "workerinput")):
+        config.pluginmanager.register(Collector(config), "layers-collector")
+    if settings.is_asked_for(config, "layers"):
+        _prepare(config)
+
+
+def _prepare(config: pytest.Config) -> None:
+    """Build the catalog and choose engines: done once, when the first case is met or engines are named.
+
+    Raises:
+        pytest.UsageError: an engine is unknown, or was named and can't run here.
+    """
+    if state.CATALOG in config.stash:
+        return
+    from pytest_layers.datasets.store import Store, default_root
+    from pytest_layers.engines import catalog
+    from pytest_layers.measure.machine import available_cores
+
+    chosen = config.stash[state.SETTINGS]
+    there = available_cores()
+    if chosen.cores > there:
+        raise pytest.UsageError(
+            f"--layers-cores: {chosen.cores} is more than the {there} there are"
+        )
+    chosen = dataclasses.replace(chosen, cores=chosen.cores or there)
+    if config.getoption("usepdb", False) or config.getoption("trace", False):
+        chosen = dataclasses.replace(chosen, isolation="none")
+    try:
+        built = catalog.build(_found_engines(config))
+        built.select(chosen.layers, source=chosen.layers_source)
+    except LayersError as error:
+        raise pytest.UsageError(str(error)) from None
+    config.stash[state.SETTINGS] = chosen
+    config.stash[state.STORE] = Store(
+        chosen.cache_dir or default_root(), chosen.cache_size, _progress_of(config)
+    )
+    config.stash[state.CATALOG] = built
+    if chosen.isolation == "none" and not _is_child(config):
+        from pytest_layers.runner import InPlace
+
+        config.pluginmanager.register(InPlace(_runner(config)), "layers-in-place")
+
+
+def _is_child(config: pytest.Config) -> bool:
+    """Whether this process was started to run one case."""
+    return config.pluginmanager.hasplugin("layers-child")
+
+
+def _runner(config: pytest.Config) -> Runner:
+    if RUNNER not in config.stash:
+        from pytest_layers.runner import Runner
+
+        config.stash[RUNNER] = Runner(config, _progress_of(config))
+    return config.stash[RUNNER]
+
+
+def _found_engines(config: pytest.Config) -> list[tuple[str, object]]:
+    """What every plugin gave as engines, with the plugin's name: built-ins come through the same hook."""
+    from pytest_layers import engines
+
+    if not config.pluginmanager.is_registered(engines):
+        config.pluginmanager.register(engines, "layers-engines")
+    hook = config.hook.pytest_layers_engines
+    return [(impl.plugin_name, impl.function()) for impl in hook.get_hookimpls()]
+
+
+def _progress_of(config: pytest.Config) -> Any:
+    """Who is told of data being made: pytest's process by the wire, or the terminal."""
+    if _is_child(config):
+        return config.stash[state.WINDOW].progress
+    from pytest_layers.report.progress import TerminalProgress
+
+    return TerminalProgress(config.pluginmanager.getplugin("terminalreporter"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """`--layers-list`: say what can run here, and exit."""
+    if not config.getoption("layers_option_list"):
+        return None
+    from pytest_layers.engines import catalog
+    from pytest_layers.report.text import engines_table
+
+    colour = config.getoption("color")
+    coloured = colour == "yes" or (colour == "auto" and sys.stdout.isatty())
+    listing = catalog.build(_found_engines(config)).listing()
+    width = shutil.get_terminal_size().columns
+    print(*engines_table(listing, width=width, colour=coloured), sep="\n")  # noqa: T201
+    return 0
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Spread tests over engines and sizes."""
+    if not _concerns_us(metafunc.definition, metafunc.fixturenames):
+        return
+    from pytest_layers import cases
+
+    try:
+        _prepare(metafunc.config)
+        cases.parametrize(metafunc)
+    except (LayersError, pytest.UsageError) as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
+    """Whether a test asks for one of our fixtures or carries one of our marks."""
+    if any(name.startswith("_layers_") for name in fixturenames):
+        return True
+    marks = ("memory_ceiling", "min_cores", "layers", "sizes")
+    return any(mark.name in marks for mark in item.iter_markers())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Give every case its plan; all wrong marks of a file are told at once."""
+    report = yield
+    faults = []
+    for item in report.result or ():
+        if isinstance(item, pytest.Item) and _concerns_us(item, getattr(item, "fixturenames", ())):
+            faults += _plan(item)
+    if faults and report.passed:
+        report.outcome = "failed"
+        report.longrepr = "\n".join(dict.fromkeys(faults))
+        report.result = []
+    return report
+
+
+def _plan(item: pytest.Item) -> list[str]:
+    """Put a plan on an item; gives what is wrong with its marks."""
+    from pytest_layers import cases
+
+    try:
+        _prepare(item.config)
+        plan = cases.plan_of(item)
+    except (LayersError, pytest.UsageError) as error:
+        return [str(error)]
+    if plan is not None:
+        item.stash[cases.PLAN] = plan
+    return []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+    """Run a case in a process of its own; any other test as ever."""
+    plan = _plan_to_run(item)
+    if plan is None:
+        return None
+    hook = item.ihook
+    hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    for report in _runner(item.config).run(item, plan):
+        hook.pytest_runtest_logreport(report=report)
+    hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+def _plan_to_run(item: pytest.Item) -> Plan | None:
+    """The plan of a case that is to run in a process of its own; a plain skip needs none."""
+    from pytest_layers.cases import PLAN
+
+    config = item.config
+    if _is_child(config) or item.get_closest_marker("skip"):
+        return None
+    if config.stash[state.SETTINGS].isolation == "none":
+        return None
+    return item.stash.get(PLAN, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A case that was skipped before it had a process is part of the run too."""
+    report = yield
+    if report.skipped and report.when == "setup" and not hasattr(report, "layers"):
+        _note_skip(item, report)
+    return report
+
+
+def _note_skip(item: pytest.Item, report: pytest.TestReport) -> None:
+    if state.CATALOG not in item.config.stash:
+        return
+    from pytest_layers.cases import PLAN
+    from pytest_layers.records import CaseResult
+    from pytest_layers.runner import conclude
+
+    plan = item.stash.get(PLAN, None)
+    if plan is not None:
+        conclude(item, [report], CaseResult(plan.case, "", limits=plan.limits), strict=False)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] | None:
+    """An inconclusive case has its own letter and word."""
+    if report.when == "call" and report.passed and getattr(report, "layers_inconclusive", False):
+        return "inconclusive", "I", ("INCONCLUSIVE", {"yellow": True})
+    return None
+
+
+class Collector:
+    """Collects the case results of a session and says what came of them."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._results: list[Any] = []
+        self._started = datetime.datetime.now(datetime.timezone.utc)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Results ride on the reports, those of xdist's workers too."""
+        if hasattr(report, "layers"):
+            self._results.append(report.layers)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Write the run to the files that were asked for, also after an interrupt."""
+        from pytest_layers.report import document
+
+        for path in self._config.stash[state.SETTINGS].report:
+            document.write(self._run(), path)
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """One table, where there was a case."""
+        if not self._results:
+            return
+        from pytest_layers.report.text import table
+
+        writer = terminalreporter
+        lines = table(
+            self._run(),
+            verbosity=self._config.get_verbosity(),
+            width=self._config.get_terminal_writer().fullwidth,
+            colour=self._config.get_terminal_writer().hasmarkup,
+        )
+        if lines:
+            writer.section("layers")
+        for line in lines:
+            writer.write_line(line)
+        for path in self._config.stash[state.SETTINGS].report:
+            writer.write_line(f"written to {path}")
+
+    def _run(self) -> Run:
+        from pytest_layers import __version__
+        from pytest_layers.measure import machine
+        from pytest_layers.records import SCHEMA_VERSION, CaseResult, Run, from_json
+
+        cases = tuple(from_json(CaseResult, data) for data in self._results)
+        here = machine.describe()
+        return Run(
+            schema_version=SCHEMA_VERSION,
+            plugin_version=__version__,
+            started=self._started.isoformat(timespec="seconds"),
+            machine=here,
+            cores_given=self._config.stash[state.SETTINGS].cores or here.cores,
+            engines=self._versions({case.case.engine for case in cases}),
+            cases=cases,
+        )
+
+    def _versions(self, names: set[str | None]) -> dict[str, str]:
+        """Versions of the engines that took part."""
+        if state.CATALOG not in self._config.stash:
+            return {}
+        catalog = self._config.stash[state.CATALOG]
+        found = {name: catalog.get(name).version() for name in catalog.names if name in names}
+        return {name: version for name, version in found.items() if version}
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Give up the data sets that were in use."""
+    if state.STORE in config.stash:
+        config.stash[state.STORE].close()

@@ -1,0 +1,265 @@
+"""The frozen values that cross rooms and the process border, and the version of the document they make.
+
+Everything here is plain: strings, numbers, tuples, other records. `to_json` and `from_json` are the only way in
+and out of JSON, so that the wire, the report on an xdist worker and the file on disk all say the same.
+
+History of the schema:
+    1  machine, engines, cases; a case holds its measurement and verdicts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+SCHEMA_VERSION = 1
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine as the cases see it."""
+
+    system: str
+    """Kernel and its version: `Linux 6.18.44`."""
+    python: str
+    cores: int
+    """Cores this process may use: affinity and cgroup quota, not what is soldered in."""
+    memory_bytes: int
+    """Memory this process may use: the cgroup's limit or the RAM."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What an engine is given to run on. Every engine of a run is told the same."""
+
+    cores: int
+    memory_bytes: int
+    temp_dir: str
+    """A folder of the case's own, removed when the case ends."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Data on disk that an engine can scan: one table in one or several files of one format."""
+
+    name: str
+    format: str
+    """`parquet`, `arrow` (IPC file, memory-mappable) or `hdf5` (Vaex)."""
+    paths: tuple[str, ...]
+    rows: int
+    arrow_bytes: int
+    """Bytes of the whole table in Arrow memory: the `x` of a memory ceiling."""
+    products: int = 0
+    """Number of distinct products in it, where it is the built-in data set."""
+
+    @property
+    def path(self) -> str:
+        """The file, where there is just one."""
+        if len(self.paths) != 1:
+            raise ValueError(f"data set {self.name!r} has {len(self.paths)} files; use .paths")
+        return self.paths[0]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One engine at one size of one test; either may be missing."""
+
+    nodeid: str
+    engine: str | None = None
+    layer: str | None = None
+    size: str | None = None
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a mark (or an ini default) asks of one case."""
+
+    kind: str
+    """`memory_ceiling` or `min_cores`."""
+    asked: str
+    """As the user reads it: `0.5x + 150 MiB`, `60%`."""
+    of: str = ""
+    """For a ceiling: `growth` or `total`."""
+    source: str = "mark"
+    """`mark` or `ini`."""
+
+
+@dataclass(frozen=True)
+class Bracket:
+    """A value known to lie between two bounds, in bytes."""
+
+    lower_bytes: int
+    upper_bytes: int
+
+    @property
+    def width_bytes(self) -> int:
+        """How exact it is."""
+        return self.upper_bytes - self.lower_bytes
+
+
+@dataclass(frozen=True)
+class ProcessPeak:
+    """What one process of the tree held at most within the window."""
+
+    pid: int
+    name: str
+    peak_bytes: int
+    """Anonymous memory and swap, and shared memory that it mapped."""
+    at_peak_bytes: int
+    """What it held when the tree was at its largest."""
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One point of the timeline."""
+
+    seconds: float
+    """Since the window began."""
+    footprint_bytes: int
+    cores_used: float
+    """CPU seconds per second since the point before."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What one case cost, inside its window."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    wait_seconds: float
+    """Runnable, but waiting for a core."""
+    cores_given: int
+    base_bytes: int
+    """Footprint of the tree when the window began."""
+    total: Bracket
+    """Peak footprint of the tree: anonymous + shared (once) + swap."""
+    growth: Bracket
+    """`total` less `base_bytes`."""
+    file_bytes: int
+    """Largest amount of mapped file pages seen; the kernel can drop the clean ones, so they are not judged."""
+    shared_bytes: int
+    """Largest shared memory seen (POSIX segments, memfd, tmpfs files), each counted once; part of `total`."""
+    peak_seconds: float
+    """When the largest footprint was read, since the window began."""
+    processes: tuple[ProcessPeak, ...]
+    timeline: tuple[Moment, ...]
+    samples: int
+    longest_gap_seconds: float
+    """The longest time without a reading."""
+    notes: tuple[str, ...] = ()
+    """What was not read, or not exactly, and why."""
+
+    @property
+    def cores_used(self) -> float:
+        """CPU seconds per second of wall time."""
+        return self.cpu_seconds / self.wall_seconds if self.wall_seconds else 0.0
+
+    @property
+    def cores_wanted(self) -> float:
+        """Cores kept busy or waited for: what a busy neighbour can't lower. Capped at the cores given."""
+        if not self.wall_seconds:
+            return 0.0
+        return min(self.cores_given, (self.cpu_seconds + self.wait_seconds) / self.wall_seconds)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A limit, what was measured against it, and the outcome, with its own text."""
+
+    limit: Limit
+    outcome: str
+    """`passed`, `failed` or `inconclusive`."""
+    limit_value: float
+    """Bytes for a ceiling, cores for a floor."""
+    measured_value: float
+    """The end of the bracket that decided, or the cores wanted."""
+    text: str
+    """One line: asked, measured, by how much."""
+    details: str = ""
+    """A block for the failure: who held what, and when."""
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """One case of the run: its outcome, and what is known of it."""
+
+    case: Case
+    outcome: str
+    """`passed`, `failed`, `skipped`, `xfailed`, `xpassed`, `error` or `inconclusive`."""
+    rows: int = 0
+    data_bytes: int = 0
+    """The case's data in Arrow memory."""
+    limits: tuple[Limit, ...] = ()
+    measurement: Measurement | None = None
+    verdicts: tuple[Verdict, ...] = ()
+    attempts: int = 1
+    isolation: str = "case"
+    reason: str = ""
+    """Why it failed or was skipped, in one line."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The document: everything a run found out."""
+
+    schema_version: int
+    plugin_version: str
+    started: str
+    """ISO 8601, UTC."""
+    machine: Machine
+    cores_given: int
+    engines: dict[str, str]
+    """Engine to installed version, of the engines that took part."""
+    cases: tuple[CaseResult, ...]
+
+
+def to_json(record: Any) -> Any:
+    """A record as dicts, lists, strings and numbers."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {field.name: to_json(getattr(record, field.name)) for field in _fields(type(record))}
+    if isinstance(record, (tuple, list)):
+        return [to_json(item) for item in record]
+    if isinstance(record, dict):
+        return {key: to_json(value) for key, value in record.items()}
+    return record
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """The record of `kind` that `to_json` made `data` of; unknown keys are passed over."""
+    plain: Any = kind
+    hints = _hints(plain)
+    known = {
+        field.name: _value(hints[field.name], data[field.name])
+        for field in _fields(plain)
+        if field.name in data
+    }
+    return kind(**known)
+
+
+@functools.cache
+def _fields(kind: Any) -> tuple[dataclasses.Field[Any], ...]:
+    return dataclasses.fields(kind)
+
+
+@functools.cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _value(hint: Any, data: Any) -> Any:
+    """`data` as the annotation asks: a record, a tuple of them, or as it is."""
+    if typing.get_origin(hint) is types.UnionType:
+        kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+        return None if data is None else _value(kinds[0], data)
+    if typing.get_origin(hint) is tuple:
+        return tuple(_value(typing.get_args(hint)[0], item) for item in data)
+    if dataclasses.is_dataclass(hint):
+        return from_json(typing.cast("type[Any]", hint), data)
+    return data

@@ -1,0 +1,68 @@
+"""The properties of one case for JUnit XML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_layers.records import Bracket, CaseResult, Limit, Measurement, Verdict
+
+_UNITS = {"memory_ceiling": "bytes", "min_cores": "cores"}
+
+
+def properties(result: CaseResult) -> list[tuple[str, object]]:
+    """Pairs of a name under `layers.` and a number or text; named as in the JSON document.
+
+    What is not known (no engine, no data, no measurement) is left out.
+    """
+    return [(f"layers.{name}", value) for name, value in _pairs(result) if value is not None]
+
+
+def _pairs(result: CaseResult) -> Iterator[tuple[str, object]]:
+    yield "engine", result.case.engine
+    yield "layer", result.case.layer
+    yield "size", result.case.size
+    yield "rows", result.rows or None
+    yield "data_bytes", result.data_bytes or None
+    yield "outcome", result.outcome
+    yield "attempts", result.attempts
+    yield "isolation", result.isolation
+    if result.measurement is not None:
+        yield from _measured(result.measurement)
+    for verdict in result.verdicts:
+        yield from _judged(verdict)
+
+
+def _measured(cost: Measurement) -> Iterator[tuple[str, object]]:
+    for name in ("wall_seconds", "cpu_seconds", "wait_seconds", "cores_used", "cores_wanted"):
+        yield name, round(getattr(cost, name), 6)
+    yield "cores_given", cost.cores_given
+    yield "base_bytes", cost.base_bytes
+    yield from _bracket("peak_growth", cost.growth)
+    yield from _bracket("peak_total", cost.total)
+    yield "file_bytes", cost.file_bytes
+    yield "shared_bytes", cost.shared_bytes
+
+
+def _bracket(name: str, bracket: Bracket) -> Iterator[tuple[str, object]]:
+    yield f"{name}_lower_bytes", bracket.lower_bytes
+    yield f"{name}_upper_bytes", bracket.upper_bytes
+
+
+def _judged(verdict: Verdict) -> Iterator[tuple[str, object]]:
+    prefix, unit = _prefix(verdict.limit), _UNITS.get(verdict.limit.kind, "value")
+    yield f"{prefix}.asked", verdict.limit.asked
+    yield f"{prefix}.limit_{unit}", _number(verdict.limit_value, unit)
+    yield f"{prefix}.measured_{unit}", _number(verdict.measured_value, unit)
+    yield f"{prefix}.outcome", verdict.outcome
+
+
+def _prefix(limit: Limit) -> str:
+    """The kind; a ceiling of the total beside one of the growth needs a name of its own."""
+    return f"{limit.kind}.total" if limit.of == "total" else limit.kind
+
+
+def _number(value: float, unit: str) -> float:
+    return round(value) if unit == "bytes" else round(value, 6)

@@ -1,0 +1,529 @@
+"""One case from start to verdict: the only place where the rooms meet.
+
+launch gives the child's messages -> findings -> measurement -> verdicts -> they ride on the test's report
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+
+from pytest_layers import state
+from pytest_layers.cases import PLAN, Plan
+from pytest_layers.datasets.store import default_root
+from pytest_layers.engines.base import Engine
+from pytest_layers.engines.catalog import skip_reason
+from pytest_layers.errors import ChildFailed, LayersError
+from pytest_layers.isolate import launch
+from pytest_layers.isolate.child import inside
+from pytest_layers.isolate.place import Place
+from pytest_layers.isolate.supervise import Job
+from pytest_layers.isolate.wire import Message
+from pytest_layers.judge import limits as judge
+from pytest_layers.measure import machine, reduce
+from pytest_layers.measure.sampler import SHARE, Findings
+from pytest_layers.records import Budget, CaseResult, Measurement, Verdict, from_json, to_json
+from pytest_layers.report import junit, text
+from pytest_layers.units import format_bytes, format_seconds
+
+ATTEMPTS = 3
+"""How often a case is run while its verdict is inconclusive and another run may settle it."""
+REMAKES = 6
+"""How many data sets one case may have made before its own run: each costs a start."""
+FINER_SHARE = 0.05
+"""Of one core, for reading in a repeated attempt."""
+RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
+"""Memory left to the machine: a case that would take it is stopped."""
+
+Progress = Callable[[str, int, int], None]
+
+
+class LimitBroken(AssertionError):  # noqa: N818  (a finding, not a fault)
+    """A case went past one of its limits."""
+
+
+@dataclass
+class Attempt:
+    """What one child told."""
+
+    reports: list[pytest.TestReport] = field(default_factory=list)
+    findings: Findings | None = None
+    finished: bool = False
+    """Whether the window was closed by the test, not by its end."""
+    data_bytes: int = 0
+    rows: int = 0
+    again: str = ""
+    exit_reason: str | None = None
+    collect_errors: list[str] = field(default_factory=list)
+    stopped: Message | None = None
+    ended: Message | None = None
+    seconds: float = 0.0
+
+    @property
+    def call(self) -> pytest.TestReport | None:
+        """The report of the call phase."""
+        return next((report for report in self.reports if report.when == "call"), None)
+
+
+class Runner:
+    """Runs cases of one session, one at a time on this machine."""
+
+    def __init__(self, config: pytest.Config, progress: Progress) -> None:
+        self._config = config
+        self._settings = config.stash[state.SETTINGS]
+        self._progress = progress
+        self._ram_bytes = machine.memory_limit_bytes()
+
+    def run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
+        """Run one case in a fresh process; gives its reports, the verdicts on them.
+
+        Raises:
+            pytest.exit.Exception: the test asked for the end of the session.
+        """
+        obstacle = self._obstacle(plan)
+        if obstacle:
+            return self._refused(item, plan, obstacle)
+        with self._machine_lock():
+            return self._run(item, plan)
+
+    def _obstacle(self, plan: Plan) -> str | None:
+        """Why the engine can't run here: asked only where strictness took away the skip."""
+        engine = self._engine(plan)
+        return skip_reason(engine) if engine and self._settings.strict else None
+
+    def _refused(self, item: pytest.Item, plan: Plan, obstacle: str) -> list[pytest.TestReport]:
+        message = f"{obstacle} (a failure for --layers-strict)"
+        reports = [_failed_report(item, "setup", message, Attempt())]
+        conclude(item, reports, CaseResult(plan.case, "", limits=plan.limits), strict=True)
+        return reports
+
+    def _run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
+        for number in range(1, ATTEMPTS + 1):
+            attempt = self._attempt(item, plan, finer=number > 1)
+            measurement = self._measurement(plan, attempt)
+            result = self._result(plan, attempt, measurement, number)
+            worth = measurement and judge.worth_repeating(result.verdicts, measurement)
+            if not worth or self._went_wrong(attempt):
+                break
+        if attempt.exit_reason is not None:
+            pytest.exit(attempt.exit_reason)
+        reports = [*attempt.reports, *self._missing_reports(item, attempt)]
+        conclude(item, reports, result, strict=self._settings.strict)
+        return reports
+
+    def _result(
+        self, plan: Plan, attempt: Attempt, measurement: Measurement | None, number: int
+    ) -> CaseResult:
+        return CaseResult(
+            case=plan.case,
+            outcome="",
+            rows=attempt.rows,
+            data_bytes=attempt.data_bytes,
+            limits=plan.limits,
+            measurement=measurement,
+            verdicts=self._verdicts(plan, attempt, measurement),
+            attempts=number,
+        )
+
+    def _attempt(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
+        """One run of the case; started again while it had to make data first."""
+        for _ in range(REMAKES):
+            attempt = self._run_child(item, plan, finer=finer)
+            if not attempt.again:
+                return attempt
+        raise LayersError(f"{plan.case.nodeid}: more than {REMAKES} times anew: {attempt.again}")
+
+    def _run_child(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
+        attempt, started = Attempt(), time.monotonic()
+        job = self._job(item, plan, launch.make_temp_dir(), finer=finer)
+        try:
+            with launch.Supervised(job) as supervised:
+                for message in supervised.messages():
+                    self._take(attempt, message)
+                    if message["kind"] == "data":
+                        self._draw_lines(supervised, plan, attempt)
+        except (ChildFailed, pytest.fail.Exception) as error:
+            attempt.collect_errors.append(str(error))
+        finally:
+            for descriptor in job.output:
+                os.close(descriptor)
+        attempt.seconds = time.monotonic() - started
+        return attempt
+
+    def _job(self, item: pytest.Item, plan: Plan, temp_dir: Path, *, finer: bool) -> Job:
+        invocation = self._config.invocation_params
+        nodeid = f"{plan.path}::{item.nodeid.partition('::')[2]}"
+        args = [*map(str, invocation.args), *self._own_arguments()]
+        return Job(
+            temp_dir=str(temp_dir),
+            command=launch.child_command(nodeid, args, program=sys.argv[0], temp_dir=temp_dir),
+            environment=self._environment(plan, temp_dir),
+            folder=str(invocation.dir),
+            cores=self._cores(),
+            timeout_seconds=self._settings.timeout_seconds,
+            output=launch.terminal_descriptors() if self._prints() else (),
+            reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
+            share=FINER_SHARE if finer else SHARE,
+        )
+
+    def _prints(self) -> bool:
+        """Whether tests print straight to the terminal (`-s`)."""
+        return bool(self._config.getoption("capture") == "no")
+
+    def _own_arguments(self) -> list[str]:
+        """What keeps other plugins from doing in every child what they do for the session."""
+        return ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
+
+    def _environment(self, plan: Plan, temp_dir: Path) -> dict[str, str]:
+        environment = {**os.environ, "TMPDIR": str(temp_dir)}
+        for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+            environment.pop(name, None)
+        engine = self._engine(plan)
+        if engine is not None:
+            budget = Budget(self._settings.cores, self._ram_bytes, str(temp_dir))
+            environment |= engine.environment(budget)
+        return environment
+
+    def _engine(self, plan: Plan) -> type[Engine] | None:
+        if plan.case.engine is None:
+            return None
+        return self._config.stash[state.CATALOG].get(plan.case.engine)
+
+    def _cores(self) -> tuple[int, ...]:
+        """The cores to run on, where fewer are given than there are; all otherwise."""
+        there = sorted(os.sched_getaffinity(0))
+        return tuple(there[: self._settings.cores]) if self._settings.cores < len(there) else ()
+
+    def _take(self, attempt: Attempt, message: Message) -> None:
+        """One message of the child or its supervisor."""
+        kind = message["kind"]
+        if kind == "report":
+            attempt.reports.append(self._report(message["report"]))
+        elif kind == "findings":
+            attempt.findings = from_json(Findings, message["findings"])
+            attempt.finished = message["finished"]
+        elif kind == "data":
+            attempt.rows = max(attempt.rows, message["rows"])
+            attempt.data_bytes += message["arrow_bytes"]
+        elif kind == "progress":
+            self._progress(message["what"], message["done"], message["total"])
+        elif kind == "again":
+            attempt.again = message["reason"]
+        elif kind == "exit":
+            attempt.exit_reason = message["reason"]
+        elif kind == "collect_error":
+            attempt.collect_errors.append(message["text"])
+        elif kind == "warning":
+            self._warn(message)
+        elif kind == "stopped":
+            attempt.stopped = message
+        elif kind == "ended":
+            attempt.ended = message
+
+    def _report(self, data: dict[str, Any]) -> pytest.TestReport:
+        hook = self._config.hook
+        report: pytest.TestReport = hook.pytest_report_from_serializable(
+            config=self._config, data=data
+        )
+        return report
+
+    def _warn(self, message: Message) -> None:
+        """Have a warning of the child in this session's summary."""
+        category = type(message["category"], (Warning,), {})
+        warning = warnings.WarningMessage(
+            category(message["text"]), category, message["filename"], message["lineno"]
+        )
+        location = message["location"] and tuple(message["location"])
+        self._config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": warning,
+                "when": message["when"],
+                "nodeid": message["nodeid"],
+                "location": location,
+            }
+        )
+
+    def _draw_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
+        """Tell the supervisor where this case is to be stopped, now that its data is known."""
+        lines = judge.stop_lines(plan.limits, self.ground(plan, attempt.rows, attempt.data_bytes))
+        supervised.stop_at(growth_bytes=lines.growth_bytes, total_bytes=lines.total_bytes)
+
+    @property
+    def progress(self) -> Progress:
+        """Who is told of data being made."""
+        return self._progress
+
+    def conclude_in_place(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        """Judge a case that ran in this process, and put the verdicts on its report."""
+        plan, place = item.stash[PLAN], item.config.stash[state.WINDOW]
+        assert isinstance(place, Place)
+        attempt = Attempt(
+            [report], place.findings, finished=True, data_bytes=place.data_bytes, rows=place.rows
+        )
+        result = self._result(plan, attempt, self._measurement(plan, attempt), 1)
+        result = dataclasses.replace(result, isolation="none")
+        conclude(item, [report], result, strict=self._settings.strict)
+
+    def ground(self, plan: Plan, rows: int, data_bytes: int) -> judge.Ground:
+        """What the limits of a case refer to."""
+        engine = self._engine(plan)
+        cores = self._settings.cores
+        return judge.Ground(
+            data_bytes=data_bytes,
+            rows=rows,
+            ram_bytes=self._ram_bytes,
+            cores_given=engine.usable_cores(cores) if engine else cores,
+        )
+
+    def _measurement(self, plan: Plan, attempt: Attempt) -> Measurement | None:
+        if attempt.findings is None:
+            return None
+        cores = self.ground(plan, 0, 0).cores_given
+        return reduce.measurement(attempt.findings, cores_given=cores)
+
+    def _verdicts(
+        self, plan: Plan, attempt: Attempt, measurement: Measurement | None
+    ) -> tuple[Verdict, ...]:
+        """A verdict for each limit, where the call phase was reached."""
+        ground = self.ground(plan, attempt.rows, attempt.data_bytes)
+        if measurement is not None:
+            verdicts = [judge.judge(limit, measurement, ground) for limit in plan.limits]
+            return tuple(v for v in verdicts if attempt.finished or v.outcome == "failed")
+        if attempt.call is None or attempt.call.skipped:
+            return ()
+        return tuple(judge.unmeasured(limit, NEVER_ENTERED) for limit in plan.limits)
+
+    def _went_wrong(self, attempt: Attempt) -> bool:
+        """Whether the case failed by itself, so that there is nothing to measure again."""
+        return attempt.call is None or not attempt.call.passed
+
+    def _missing_reports(self, item: pytest.Item, attempt: Attempt) -> Iterator[pytest.TestReport]:
+        """What a child that died did not send: the failure in its place, and a teardown."""
+        if attempt.ended is not None and any(r.when == "teardown" for r in attempt.reports):
+            return
+        phases = [report.when for report in attempt.reports]
+        when = "call" if "setup" in phases else "setup"
+        if "call" not in phases:
+            message = _how_it_ended(attempt, when)
+            yield _failed_report(item, when, message, attempt)
+        elif attempt.call is not None and attempt.call.passed:
+            yield _failed_report(item, "teardown", _how_it_ended(attempt, "teardown"), attempt)
+            return
+        yield pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "teardown")
+
+    @contextmanager
+    def _machine_lock(self) -> Iterator[None]:
+        """One case at a time on a machine: windows that overlap would measure each other."""
+        folder = self._settings.cache_dir or default_root()
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "machine.lock"):
+            yield
+
+
+class InPlace:
+    """Runs cases in pytest's own process (`--layers-isolation=none`): measured, but tainted by what ran before."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A supervisor looks on while the case runs."""
+        if PLAN not in item.stash or item.get_closest_marker("skip"):
+            return (yield)
+        with Place(self._runner.progress) as place:
+            item.config.stash[state.WINDOW] = place
+            item.config.stash[state.TEMP_DIR] = place.temp_dir
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """The call phase is the window, unless a `measured` fixture narrows it."""
+        if PLAN not in item.stash or state.NARROWED in item.stash:
+            return (yield)
+        with inside(item.config.stash[state.WINDOW]):
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """The verdicts on the call's report."""
+        report = yield
+        if PLAN in item.stash and report.when == "call":
+            self._runner.conclude_in_place(item, report)
+        return report
+
+
+NEVER_ENTERED = "`measured` was never entered"
+
+
+def conclude(
+    item: pytest.Item,
+    reports: Sequence[pytest.TestReport],
+    result: CaseResult,
+    *,
+    strict: bool,
+) -> None:
+    """Put the verdicts on a case's reports: a broken limit fails it, but never hides its own failure."""
+    call = next((report for report in reports if report.when == "call"), None)
+    verdicts = {verdict.outcome for verdict in result.verdicts}
+    if call is not None and _has_passed(call):
+        if "failed" in verdicts or (strict and "inconclusive" in verdicts):
+            _fail(item, call, result)
+        elif "inconclusive" in verdicts:
+            call.layers_inconclusive = True  # type: ignore[attr-defined]
+    elif call is not None and call.failed and "failed" in verdicts:
+        call.sections.append(("Broken limits", text.failure(result)))
+    outcome, reason = outcome_of(reports)
+    final = dataclasses.replace(result, outcome=outcome, reason=reason)
+    carrier = call or (reports[0] if reports else None)
+    if carrier is not None:
+        carrier.layers = to_json(final)  # type: ignore[attr-defined]
+    for report in reports:
+        report.user_properties += junit.properties(final)
+
+
+def _has_passed(call: pytest.TestReport) -> bool:
+    """Whether the test itself went through: also where that was not expected of it (xfail)."""
+    return call.passed or _strict_xpass(call) is not None
+
+
+def _strict_xpass(call: pytest.TestReport) -> str | None:
+    """The reason of a strict xfail that passed: pytest reports it as a failure with this text."""
+    prefix = "[XPASS(strict)] "
+    message = call.longrepr if isinstance(call.longrepr, str) else ""
+    return message.removeprefix(prefix) if call.failed and message.startswith(prefix) else None
+
+
+def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> None:
+    """Fail the call for its broken limits; where an xfail expected a failure, this is it."""
+    reason = getattr(call, "wasxfail", _strict_xpass(call))
+    expected = any(mark.kwargs.get("raises") is None for mark in item.iter_markers("xfail"))
+    call.longrepr = _representation(item, text.failure(result, ascii_only=_ascii_only()))
+    if reason is not None and expected:
+        call.outcome, call.wasxfail = "skipped", reason
+        return
+    call.outcome = "failed"
+    if hasattr(call, "wasxfail"):
+        del call.wasxfail
+
+
+def _ascii_only() -> bool:
+    return "utf" not in (sys.stdout.encoding or "").lower()
+
+
+def _representation(item: pytest.Item, message: str) -> Any:
+    """A failure's text in pytest's own form, located at the test."""
+    with pytest.raises(LimitBroken) as caught:
+        raise LimitBroken(message)
+    shown = caught.getrepr(style="value")
+    if shown.reprcrash is not None:
+        shown.reprcrash.path = str(item.path)
+        shown.reprcrash.lineno = (item.location[1] or 0) + 1
+        shown.reprcrash.message = message.partition("\n")[0]
+    return shown
+
+
+def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
+    """The outcome of a case in one word, and why, from the reports of its phases."""
+    for report in reports:
+        if hasattr(report, "wasxfail"):
+            return ("xfailed" if report.skipped else "xpassed"), str(report.wasxfail)
+        if report.skipped:
+            return "skipped", _skip_reason(report)
+        if report.failed:
+            return ("failed" if report.when == "call" else "error"), _first_line(report)
+        if getattr(report, "layers_inconclusive", False):
+            return "inconclusive", ""
+    return "passed", ""
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def _first_line(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = crash.message if crash is not None else report.longreprtext
+    return str(message).strip().partition("\n")[0]
+
+
+def _how_it_ended(attempt: Attempt, when: str) -> str:
+    """What became of a child that did not report its test to the end."""
+    if attempt.collect_errors and attempt.ended is None:
+        return "\n".join(attempt.collect_errors)
+    if attempt.collect_errors and not attempt.reports:
+        errors = "\n".join(attempt.collect_errors)
+        return f"the test could not be collected in its own process:\n{errors}"
+    after = format_seconds(attempt.seconds)
+    held = _last_reading(attempt)
+    if attempt.stopped is not None:
+        return _why_stopped(attempt.stopped, after, held)
+    status = attempt.ended["status"] if attempt.ended else None
+    how = f"exited with status {status}"
+    if isinstance(status, int) and status < 0:
+        how = f"ended with {signal.Signals(-status).name}"
+    if attempt.ended and attempt.ended["oom_killed"]:
+        how += ", killed by the kernel's OOM killer"
+    elif status == -signal.SIGKILL:
+        how += " (killed from outside, or out of memory in a container)"
+    return f"the test's process {how} during {when}, {after} after its start{held}"
+
+
+def _last_reading(attempt: Attempt) -> str:
+    if attempt.findings is None:
+        return ""
+    points = attempt.findings.points
+    last = points[-1].footprint_bytes if points else 0
+    peak = format_bytes(attempt.findings.lower_bytes)
+    return f"; last reading {format_bytes(last)}, peak {peak}"
+
+
+def _why_stopped(stopped: Message, after: str, held: str) -> str:
+    footprint, limit = (
+        format_bytes(stopped["footprint_bytes"]),
+        format_bytes(stopped["limit_bytes"]),
+    )
+    if stopped["why"] == "timeout":
+        return f"stopped at the timeout, {after} after its start (--layers-timeout){held}"
+    if stopped["why"] == "machine":
+        return (
+            f"stopped at {footprint}, before it took the machine's last memory"
+            f" (all that can be spared is {limit}), {after} after its start{held}"
+        )
+    return f"stopped at {footprint}, far past its memory ceiling (line drawn at {limit}), {after} after its start"
+
+
+def _failed_report(
+    item: pytest.Item, when: str, message: str, attempt: Attempt
+) -> pytest.TestReport:
+    """A failure that the child could not report itself, with the end of what it printed."""
+    sections = []
+    tail = (attempt.ended or {}).get("tail", "").strip()
+    if tail:
+        sections.append(("Last output of the test's process", tail))
+    return pytest.TestReport(
+        item.nodeid,
+        item.location,
+        dict.fromkeys(item.keywords, 1),
+        "failed",
+        _representation(item, message),
+        when,  # type: ignore[arg-type]
+        sections=sections,
+        duration=attempt.seconds,
+    )

@@ -1,0 +1,43 @@
+"""What the plugin keeps on pytest's own objects, by typed keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from pytest_layers.datasets.store import Store
+    from pytest_layers.engines.catalog import Catalog
+    from pytest_layers.settings import Settings
+
+
+class Window(Protocol):
+    """Marks the measured window to whoever measures."""
+
+    def begin(self) -> None:
+        """From now on; returns when the measuring has begun."""
+
+    def end(self) -> None:
+        """Until now; returns when the last reading is done."""
+
+    def data(self, *, rows: int, arrow_bytes: int) -> None:
+        """The case works on data of `rows`, `arrow_bytes` in Arrow memory; adds to what was told before."""
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Data is being made: `done` of `total` rows."""
+
+    def start_again(self, reason: str) -> None:
+        """The case's process is spoilt for measuring: start it anew, and drop what it reports."""
+
+
+SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
+CATALOG: pytest.StashKey[Catalog] = pytest.StashKey()
+STORE: pytest.StashKey[Store] = pytest.StashKey()
+WINDOW: pytest.StashKey[Window] = pytest.StashKey()
+"""Set only where a case is being run: in its child, or in place."""
+TEMP_DIR: pytest.StashKey[Path] = pytest.StashKey()
+"""A folder of the case's own."""
+NARROWED: pytest.StashKey[Any] = pytest.StashKey()
+"""On an item: its `measured` fixture, which takes the place of the call phase."""

@@ -1,0 +1,224 @@
+"""Quantities as people write them: `512MiB`, `10k`, `60%`, `2.5x + 300MiB`. One grammar, read and printed here.
+
+Every reader raises `ValueError` whose text names what was given and what is accepted.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+BYTE_UNITS = {
+    "B": 1,
+    "KB": 10**3,
+    "MB": 10**6,
+    "GB": 10**9,
+    "TB": 10**12,
+    "KiB": 2**10,
+    "MiB": 2**20,
+    "GiB": 2**30,
+    "TiB": 2**40,
+}
+ROW_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
+SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+
+_TERM = re.compile(r"\s*(?P<number>\d[\d_]*(?:\.\d+)?|\.\d+)\s*(?P<unit>[A-Za-z%/]*)\s*")
+_BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
+_AMOUNT = "write a sum of terms like 512MiB, 2.5x (times the data in Arrow memory), 40B/row, 25%ram"
+_CORES = "write a number of cores like 1.5, or a share of the cores given like 60%"
+_SIZE = "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or a share like 0.5ram"
+_SECONDS = "write 90, 90s, 5min or 1h"
+
+
+def _split(text: str) -> tuple[float, str] | None:
+    """The number and the unit of one term, or nothing where it is not a term."""
+    match = _TERM.fullmatch(text)
+    if match is None:
+        return None
+    return float(match["number"].replace("_", "")), match["unit"]
+
+
+def _close_unit(unit: str, known: dict[str, Any]) -> str:
+    """A guess at the unit that was meant: the same letters in another case, or a missing B."""
+    for guess in known:
+        if guess and guess.lower() in {unit.lower(), f"{unit.lower()}b", f"{unit.lower()}ib"}:
+            return f"; did you mean {guess}?"
+    return ""
+
+
+def parse_bytes(text: str) -> int:
+    """Bytes of `512MiB`, `1.5GiB`, `20GB`, `0B`."""
+    term = _split(text)
+    if term is None:
+        raise ValueError(f"{text!r} is not a memory size; {_BYTES}")
+    number, unit = term
+    if unit not in BYTE_UNITS:
+        guess = _close_unit(unit, BYTE_UNITS) if unit else ""
+        raise ValueError(f"{text!r} is not a memory size{guess}; {_BYTES}")
+    return round(number * BYTE_UNITS[unit])
+
+
+def parse_rows(text: str) -> int:
+    """Rows of `10_000`, `10k`, `1M`, `2G`; at least one, and whole."""
+    term = _split(text)
+    if term is None or term[1] not in ROW_UNITS:
+        raise ValueError(f"{text!r} is not a row count; write 10_000, 10k or 1M")
+    rows = term[0] * ROW_UNITS[term[1]]
+    if rows < 1 or rows != int(rows):
+        raise ValueError(f"{text!r} is not a whole number of rows above zero")
+    return int(rows)
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds of `90`, `90s`, `250ms`, `5min`, `1h`; above zero."""
+    term = _split(str(text))
+    if term is None or term[1] not in SECOND_UNITS or term[0] <= 0:
+        raise ValueError(f"{text!r} is not a time above zero; {_SECONDS}")
+    return term[0] * SECOND_UNITS[term[1]]
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A memory limit as a sum of terms; `resolve` makes bytes of it for one case."""
+
+    fixed_bytes: int = 0
+    times_data: float = 0.0
+    bytes_per_row: float = 0.0
+    ram_share: float = 0.0
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether a term refers to the case's data, so that a test without data can't have it."""
+        return bool(self.times_data or self.bytes_per_row)
+
+    def resolve(self, *, data_bytes: int, rows: int, ram_bytes: int) -> int:
+        """The limit in bytes for data of `data_bytes` in Arrow memory and `rows`, on this machine."""
+        scaled = self.times_data * data_bytes + self.bytes_per_row * rows
+        return round(self.fixed_bytes + scaled + self.ram_share * ram_bytes)
+
+    def __str__(self) -> str:
+        terms = [
+            f"{self.times_data:g}x" if self.times_data else "",
+            f"{self.bytes_per_row:g}B/row" if self.bytes_per_row else "",
+            f"{self.ram_share * 100:g}%ram" if self.ram_share else "",
+            format_bytes(self.fixed_bytes) if self.fixed_bytes else "",
+        ]
+        return " + ".join(term for term in terms if term) or "0 B"
+
+
+def _amount_term(text: str) -> Amount:
+    term = _split(text)
+    if term is None:
+        raise ValueError(f"{text.strip()!r} is not a memory size; {_AMOUNT}")
+    number, unit = term
+    if unit == "x":
+        return Amount(times_data=number)
+    if unit == "%ram":
+        return Amount(ram_share=number / 100)
+    if unit.endswith("/row") and unit[:-4] in BYTE_UNITS:
+        return Amount(bytes_per_row=number * BYTE_UNITS[unit[:-4]])
+    if unit in BYTE_UNITS:
+        return Amount(fixed_bytes=round(number * BYTE_UNITS[unit]))
+    guess = _close_unit(unit, BYTE_UNITS) if unit else ""
+    raise ValueError(f"{text.strip()!r} is not a memory size{guess}; {_AMOUNT}")
+
+
+def parse_amount(given: object) -> Amount:
+    """An `Amount` of `"0.5x + 150MiB"`, or of a whole number of bytes."""
+    if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
+        return Amount(fixed_bytes=given)
+    if not isinstance(given, str):
+        raise ValueError(f"{given!r} is not a memory size; {_AMOUNT}")
+    terms = [_amount_term(part) for part in given.split("+")]
+    return Amount(
+        fixed_bytes=sum(term.fixed_bytes for term in terms),
+        times_data=sum(term.times_data for term in terms),
+        bytes_per_row=sum(term.bytes_per_row for term in terms),
+        ram_share=sum(term.ram_share for term in terms),
+    )
+
+
+@dataclass(frozen=True)
+class Cores:
+    """A floor on cores: an absolute number, or a share of the cores given."""
+
+    number: float = 0.0
+    share: float = 0.0
+
+    def resolve(self, cores_given: int) -> float:
+        """The floor in cores where `cores_given` are given."""
+        return self.share * cores_given if self.share else self.number
+
+    def __str__(self) -> str:
+        return f"{self.share * 100:g}%" if self.share else f"{self.number:g}"
+
+
+def parse_cores(given: object) -> Cores:
+    """`Cores` of `1.5`, `"1.5"` or `"60%"`."""
+    term = None if isinstance(given, bool) else _split(str(given))
+    if term is None or term[1] not in {"", "%"} or not 0 < term[0] < math.inf:
+        raise ValueError(f"{given!r} is not a number of cores; {_CORES}")
+    number, unit = term
+    if unit == "%" and number > 100:
+        raise ValueError(f"{given!r} is more than all cores given; {_CORES}")
+    return Cores(share=number / 100) if unit == "%" else Cores(number=number)
+
+
+@dataclass(frozen=True)
+class Size:
+    """A size as written, which is also its test id: rows, Arrow bytes, or a share of the machine."""
+
+    name: str
+    rows: int = 0
+    arrow_bytes: int = 0
+    ram_share: float = 0.0
+
+    def resolve_rows(self, *, bytes_per_row: float, ram_bytes: int) -> int:
+        """Rows of this size for data that takes `bytes_per_row` in Arrow memory; at least one."""
+        if self.rows:
+            return self.rows
+        return max(1, round((self.arrow_bytes + self.ram_share * ram_bytes) / bytes_per_row))
+
+
+def parse_size(given: object) -> Size:
+    """A `Size` of `1_000_000`, `"1M"`, `"2GiB"` or `"0.5ram"`."""
+    text = "" if isinstance(given, bool) else str(given).strip()
+    term = _split(text)
+    if term is None or term[0] <= 0:
+        raise ValueError(f"{given!r} is not a size; {_SIZE}")
+    number, unit = term
+    if unit == "ram":
+        return Size(name=text, ram_share=number)
+    if unit in BYTE_UNITS:
+        return Size(name=text, arrow_bytes=round(number * BYTE_UNITS[unit]))
+    if unit not in ROW_UNITS:
+        raise ValueError(f"{given!r} is not a size; {_SIZE}")
+    rows = parse_rows(text)
+    return Size(name=format_rows(rows), rows=rows)
+
+
+def format_bytes(count: float) -> str:
+    """`1536` as `1.5 KiB`: binary units, three digits at most after a sign."""
+    size, units = abs(count), iter(("B", "KiB", "MiB", "GiB"))
+    unit = next(units)
+    while size >= 1024 and unit != "GiB":
+        size, unit = size / 1024, next(units)
+    digits = 0 if unit == "B" or size >= 100 else 1 if size >= 10 else 2
+    return f"{'-' if count < 0 else ''}{size:.{digits}f} {unit}"
+
+
+def format_rows(rows: int) -> str:
+    """`1000000` as `1M`, `1500` as `1500`: a unit only where it loses nothing."""
+    for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        if rows >= factor and rows % factor == 0:
+            return f"{rows // factor}{unit}"
+    return str(rows)
+
+
+def format_seconds(seconds: float) -> str:
+    """`0.0123` as `12 ms`, `75.2` as `75.2 s`."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"

@@ -1,0 +1,36 @@
+import pytest
+
+from pytest_layers.testing import EngineContract
+
+pytestmark = pytest.mark.real
+
+
+class TestDuckDB(EngineContract):
+    engine_name = "duckdb"
+
+    def filter_region(self, engine, sales, region):
+        return sales.filter(f"region = '{region}'")
+
+    def sum_amount(self, engine, sales):
+        return sales.aggregate("sum(amount) as amount")
+
+    def group_by_product(self, engine, sales):
+        return sales.aggregate("product, sum(amount) as amount, count(*) as orders")
+
+    def join_products(self, engine, sales, products):
+        return engine.session.sql(
+            """
+            select category, sum(amount) as amount
+            from sales join products using (product)
+            group by category
+            """
+        )
+
+    def sort_by_amount(self, engine, sales):
+        return sales.order("amount desc, order_id").project("order_id")
+
+    def top_k(self, engine, sales, k):
+        return sales.project("order_id, amount").order("amount desc").limit(k)
+
+    def cores_seen(self, engine):
+        return engine.session.sql("select current_setting('threads')").fetchall()[0][0]

@@ -1,0 +1,87 @@
+"""The flat properties of a case for JUnit XML."""
+
+from pytest_layers.records import Bracket, Case, CaseResult, Limit, Measurement, Verdict
+from pytest_layers.report.junit import properties
+
+COST = Measurement(
+    wall_seconds=3.0,
+    cpu_seconds=1.0,
+    wait_seconds=0.5,
+    cores_given=2,
+    base_bytes=100,
+    total=Bracket(400, 500),
+    growth=Bracket(300, 400),
+    file_bytes=7,
+    shared_bytes=3,
+    peak_seconds=1.5,
+    processes=(),
+    timeline=(),
+    samples=2,
+    longest_gap_seconds=1.1,
+)
+
+
+def judged(limit, limit_value, measured_value):
+    verdict = Verdict(limit, "failed", limit_value, measured_value, "text")
+    result = CaseResult(Case("test_a.py::test_x"), "failed", verdicts=(verdict,))
+    return {name: value for name, value in properties(result) if "." in name[len("layers.") :]}
+
+
+def test_a_plain_test_says_only_what_is_known():
+    assert properties(CaseResult(Case("test_a.py::test_x"), "passed")) == [
+        ("layers.outcome", "passed"),
+        ("layers.attempts", 1),
+        ("layers.isolation", "case"),
+    ]
+
+
+def test_a_measured_case_says_what_it_cost():
+    case = Case("test_a.py::test_x[polars-1M]", "polars", "engine", "1M")
+    result = CaseResult(case, "passed", rows=10, data_bytes=80, measurement=COST, attempts=2)
+    assert properties(result) == [
+        ("layers.engine", "polars"),
+        ("layers.layer", "engine"),
+        ("layers.size", "1M"),
+        ("layers.rows", 10),
+        ("layers.data_bytes", 80),
+        ("layers.outcome", "passed"),
+        ("layers.attempts", 2),
+        ("layers.isolation", "case"),
+        ("layers.wall_seconds", 3.0),
+        ("layers.cpu_seconds", 1.0),
+        ("layers.wait_seconds", 0.5),
+        ("layers.cores_used", 0.333333),
+        ("layers.cores_wanted", 0.5),
+        ("layers.cores_given", 2),
+        ("layers.base_bytes", 100),
+        ("layers.peak_growth_lower_bytes", 300),
+        ("layers.peak_growth_upper_bytes", 400),
+        ("layers.peak_total_lower_bytes", 400),
+        ("layers.peak_total_upper_bytes", 500),
+        ("layers.file_bytes", 7),
+        ("layers.shared_bytes", 3),
+    ]
+
+
+def test_a_ceiling_is_in_whole_bytes():
+    assert judged(Limit("memory_ceiling", "1 KiB", of="growth"), 1024.0, 2048.0) == {
+        "layers.memory_ceiling.asked": "1 KiB",
+        "layers.memory_ceiling.limit_bytes": 1024,
+        "layers.memory_ceiling.measured_bytes": 2048,
+        "layers.memory_ceiling.outcome": "failed",
+    }
+
+
+def test_a_ceiling_of_the_total_has_a_name_of_its_own():
+    assert "layers.memory_ceiling.total.limit_bytes" in judged(
+        Limit("memory_ceiling", "1 KiB", of="total"), 1024.0, 2048.0
+    )
+
+
+def test_a_floor_is_in_cores():
+    assert judged(Limit("min_cores", "60%"), 1.2, 1 / 3) == {
+        "layers.min_cores.asked": "60%",
+        "layers.min_cores.limit_cores": 1.2,
+        "layers.min_cores.measured_cores": 0.333333,
+        "layers.min_cores.outcome": "failed",
+    }
