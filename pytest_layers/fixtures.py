@@ -38,8 +38,15 @@ def _layers_size(request: pytest.FixtureRequest) -> Size:
 
 @pytest.fixture
 def _layers_store(request: pytest.FixtureRequest) -> Store:
-    """The data sets this case may use, made or found in the cache."""
-    return request.config.stash[state.STORE]
+    """The data sets this case may use, made or found in the cache: in use until pytest ends."""
+    from pytest_layers.datasets.store import Store
+
+    stash = request.config.stash
+    if state.STORE not in stash:
+        settings = stash[state.SETTINGS]
+        tell = stash[state.WINDOW].progress
+        stash[state.STORE] = Store(settings.cache_dir, settings.cache_size, tell)
+    return stash[state.STORE]
 
 
 @pytest.fixture

@@ -54,7 +54,6 @@ def _prepare(config: pytest.Config) -> None:
     """
     if state.CATALOG in config.stash:
         return
-    from pytest_layers.datasets.store import Store, default_root
     from pytest_layers.engines import catalog
     from pytest_layers.measure.machine import available_cores
 
@@ -73,9 +72,6 @@ def _prepare(config: pytest.Config) -> None:
     except LayersError as error:
         raise pytest.UsageError(str(error)) from None
     config.stash[state.SETTINGS] = chosen
-    config.stash[state.STORE] = Store(
-        chosen.cache_dir or default_root(), chosen.cache_size, _progress_of(config)
-    )
     config.stash[state.CATALOG] = built
     if chosen.isolation == "none" and not _is_child(config):
         from pytest_layers.runner import InPlace
@@ -107,9 +103,7 @@ def _found_engines(config: pytest.Config) -> list[tuple[str, object]]:
 
 
 def _progress_of(config: pytest.Config) -> Any:
-    """Who is told of data being made: pytest's process by the wire, or the terminal."""
-    if _is_child(config):
-        return config.stash[state.WINDOW].progress
+    """The terminal, which is told of data being made."""
     from pytest_layers.report.progress import TerminalProgress
 
     return TerminalProgress(config.pluginmanager.getplugin("terminalreporter"))

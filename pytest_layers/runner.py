@@ -22,7 +22,6 @@ from filelock import FileLock
 
 from pytest_layers import state
 from pytest_layers.cases import PLAN, Plan
-from pytest_layers.datasets.store import default_root
 from pytest_layers.engines.base import Engine
 from pytest_layers.engines.catalog import skip_reason
 from pytest_layers.errors import ChildFailed, LayersError
@@ -326,7 +325,7 @@ class Runner:
     @contextmanager
     def _machine_lock(self) -> Iterator[None]:
         """One case at a time on a machine: windows that overlap would measure each other."""
-        folder = self._settings.cache_dir or default_root()
+        folder = self._settings.cache_dir
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / "machine.lock"):
             yield

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 
 from pytest_layers.units import (
@@ -37,8 +38,7 @@ class Settings:
     timeout_seconds: float
     report: tuple[Path, ...]
     list: bool
-    cache_dir: Path | None
-    """None for the user's own cache folder."""
+    cache_dir: Path
     cache_size: int
     memory_ceiling: str | None
     min_cores: str | None
@@ -194,7 +194,7 @@ TABLE = (
     Setting(
         "cache_dir",
         "folder of the cached data sets (default: the user's cache folder)",
-        None,
+        platformdirs.user_cache_path("pytest-layers"),
         lambda given: Path(given).expanduser().absolute(),
         flag="--layers-cache-dir",
         metavar="DIR",

@@ -24,7 +24,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
@@ -41,11 +40,6 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
 
 _MANIFEST = "dataset.json"
-
-
-def default_root() -> Path:
-    """Where the cache is kept unless told otherwise: the user's own cache folder."""
-    return platformdirs.user_cache_path("pytest-layers")
 
 
 @dataclass(frozen=True)

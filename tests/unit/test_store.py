@@ -11,7 +11,6 @@ import pytest
 
 from pytest_layers.datasets import formats
 from pytest_layers.datasets import sales as builtin
-from pytest_layers.datasets import store as store_module
 from pytest_layers.datasets.store import Store
 from pytest_layers.errors import LayersError
 
@@ -376,8 +375,3 @@ def test_existing_files_of_no_use_are_told(store, tmp_path, name, says):
 def test_no_files_at_all_are_told(store):
     with pytest.raises(LayersError, match="got no files"):
         store.existing([])
-
-
-def test_the_default_root_is_the_users_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert store_module.default_root() == tmp_path / "pytest-layers"
