@@ -25,7 +25,18 @@ from pytest_layers.isolate.supervise import Job
 from pytest_layers.isolate.wire import Decoder, encode
 
 MOST, MOST_COLLECTING = 1.02, 1.05
-ENGINES = ("pandas", "polars", "duckdb", "vaex", "dask", "modin", "ray", "pyspark", "pyarrow", "numpy")
+ENGINES = (
+    "pandas",
+    "polars",
+    "duckdb",
+    "vaex",
+    "dask",
+    "modin",
+    "ray",
+    "pyspark",
+    "pyarrow",
+    "numpy",
+)
 
 
 def cpu_bound() -> None:
@@ -150,7 +161,11 @@ def main() -> int:
     options = parser.parse_args()
     print(f"{'ratio of wall':20} median  [quartiles]")
     over = [
-        show(name, ratios(lambda n=name: measured(n), lambda n=name: unmeasured(n), options.rounds), MOST)
+        show(
+            name,
+            ratios(lambda n=name: measured(n), lambda n=name: unmeasured(n), options.rounds),
+            MOST,
+        )
         for name in BODIES
         if options.only in name
     ]

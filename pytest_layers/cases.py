@@ -16,7 +16,7 @@ from pytest_layers.records import Case, Limit
 
 ENGINE, SIZE, WINDOW = "_layers_engine", "_layers_size", "_layers_window"
 """Fixtures behind the public ones. A test whose own `engine` fixture hides ours does not have them."""
-DATA = "_layers_store"
+DATA = "_layers_data"
 
 
 @dataclass(frozen=True)
@@ -38,16 +38,12 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     Raises:
         LayersError: a mark is wrong, or the test can't have it.
     """
-    definition = metafunc.definition
-    for name, fixture, public in (("layers", ENGINE, "engine"), ("sizes", SIZE, "size or sales")):
-        if definition.get_closest_marker(name) and fixture not in metafunc.fixturenames:
-            raise marks.refuse(definition, name, f"the test does not ask for {public}")
     if ENGINE in metafunc.fixturenames:
         choices = list(_engines(metafunc))
         metafunc.parametrize(ENGINE, choices, indirect=True)
     if SIZE in metafunc.fixturenames:
         settings = metafunc.config.stash[state.SETTINGS]
-        sizes = marks.sizes_of(definition) or settings.sizes
+        sizes = marks.sizes_of(metafunc.definition) or settings.sizes
         metafunc.parametrize(SIZE, sizes, indirect=True, ids=[size.name for size in sizes])
 
 
@@ -88,6 +84,8 @@ def plan_of(item: pytest.Item) -> Plan | None:
         LayersError: one of its marks is wrong.
     """
     fixtures = getattr(item, "fixturenames", ())
+    for name, fixture, public in (("layers", ENGINE, "engine"), ("sizes", SIZE, "size or sales")):
+        marks.check_place(item, name, missing=None if fixture in fixtures else public)
     if not _is_case(item, fixtures):
         return None
     config = item.config
@@ -113,4 +111,4 @@ def plan_of(item: pytest.Item) -> Plan | None:
 def _is_case(item: pytest.Item, fixtures: Any) -> bool:
     if not {ENGINE, SIZE, WINDOW}.isdisjoint(fixtures):
         return True
-    return any(mark.name in marks.NAMES for mark in item.iter_markers())
+    return any(mark.name in marks.LIMITING for mark in item.iter_markers())

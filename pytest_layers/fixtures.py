@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_layers import state
 from pytest_layers.errors import LayersError
+from pytest_layers.settings import default_cache_dir
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 
 WARM_UP_ROWS = 1000
 DEFAULT_FORMAT = "parquet"
+_STARTED = time.time()
 
 
 @pytest.fixture
@@ -45,7 +50,8 @@ def _layers_store(request: pytest.FixtureRequest) -> Store:
     if state.STORE not in stash:
         settings = stash[state.SETTINGS]
         tell = stash[state.WINDOW].progress
-        stash[state.STORE] = Store(settings.cache_dir, settings.cache_size, tell)
+        folder = settings.cache_dir or default_cache_dir()
+        stash[state.STORE] = Store(folder, settings.cache_size, tell)
     return stash[state.STORE]
 
 
@@ -68,6 +74,11 @@ def _layers_data(
         return made.dataset
 
     return use
+
+
+def _wrote(dataset: Dataset) -> bool:
+    """Whether this process wrote them: started anew, it would write others."""
+    return any(Path(path).stat().st_ctime >= _STARTED for path in dataset.paths)
 
 
 @pytest.fixture
@@ -148,7 +159,8 @@ def dataset(
     ) -> Dataset:
         if batches is None:
             paths = [source] if isinstance(source, (str, PathLike)) else source
-            return _layers_data(_layers_store.existing(paths, format))
+            found = _layers_store.existing(paths, format)
+            return _layers_data(replace(found, made=found.made and not _wrote(found.dataset)))
         if not isinstance(source, str) or rows is None:
             raise LayersError("dataset(name, batches, rows=...) wants a name and a number of rows")
         made = _layers_store.make(source, batches, rows, format or _layers_format)

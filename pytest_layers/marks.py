@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_layers.errors import LayersError, unknown
-from pytest_layers.records import Limit
-from pytest_layers.units import Size, parse_amount, parse_cores, parse_size
+from pytest_layers.units import Size, parse_amount, parse_cores, parse_sizes
 
 if TYPE_CHECKING:
+    from pytest_layers.records import Limit
     from pytest_layers.settings import Settings
 
 TEXTS = (
@@ -23,7 +23,8 @@ TEXTS = (
     "layers(*names): layers or engines this test is for, of those that --layers chose; a leading - excludes.",
     "sizes(*sizes): this test's own data sizes, such as '100k', '1M', '2GiB'.",
 )
-NAMES = ("memory_ceiling", "min_cores", "layers", "sizes")
+LIMITING = ("memory_ceiling", "min_cores")
+"""Those that make a case of any test; the others only say on what it runs."""
 OF = ("growth", "total")
 
 
@@ -42,8 +43,8 @@ def limits_of(
             accepted.
     """
     limits: dict[tuple[str, str], Limit | None] = {}
-    for mark in item.iter_markers():
-        if mark.name in {"memory_ceiling", "min_cores"}:
+    for mark in _nearest_first(item):
+        if mark.name in LIMITING:
             with _named(item, mark):
                 key, limit = _limit(mark, engine, engines, has_data=has_data)
             limits.setdefault(key, limit)
@@ -59,13 +60,11 @@ def sizes_of(definition: pytest.Item) -> tuple[Size, ...] | None:
     Raises:
         LayersError: as `limits_of`.
     """
-    mark = definition.get_closest_marker("sizes")
+    mark = _closest(definition, "sizes")
     if mark is None:
         return None
     with _named(definition, mark):
-        return tuple(
-            parse_size(size) for size in _texts(mark, "sizes like '100k', '1M'", (str, int))
-        )
+        return parse_sizes(_texts(mark, "sizes like '100k', '1M'", (str, int)))
 
 
 def layers_of(definition: pytest.Item) -> tuple[str, ...] | None:
@@ -74,23 +73,55 @@ def layers_of(definition: pytest.Item) -> tuple[str, ...] | None:
     Raises:
         LayersError: as `limits_of`.
     """
-    mark = definition.get_closest_marker("layers")
+    mark = _closest(definition, "layers")
     if mark is None:
         return None
     with _named(definition, mark):
         return tuple(_texts(mark, "names of layers or engines", (str,)))
 
 
-def refuse(definition: pytest.Item, name: str, fault: str) -> LayersError:
-    """The error of a mark on a test that can't have it."""
-    return LayersError(f"{definition.nodeid}: mark.{name}: {fault}")
+def check_place(item: pytest.Item, name: str, *, missing: str | None) -> None:
+    """Whether a `layers` or `sizes` mark may stand where it stands; one of a class or module may reach too far.
+
+    Raises:
+        LayersError: it is the test's own, which does not ask for what is `missing`, or a parameter's.
+    """
+    faults = [f"the test does not ask for {missing}"] if missing else []
+    own = [mark for mark in item.own_markers if mark.name == name]
+    if any(mark.name == name for mark in _of_parameters(item)):
+        faults = ["it can't stand on a parameter; put it on the test, its class or its module"]
+    if own and faults:
+        with _named(item, own[0]):
+            raise ValueError(faults[0])
+
+
+def _of_parameters(item: pytest.Item) -> list[pytest.Mark]:
+    """Marks given by `pytest.param(..., marks=...)`."""
+    return list(item.callspec.marks) if hasattr(item, "callspec") else []
+
+
+def _nearest_first(item: pytest.Item) -> Iterator[pytest.Mark]:
+    """Of a parameter, the test, its class, that one's bases, its module.
+
+    `iter_markers` has a parameter's after the test's, and those of a class after its bases'.
+    """
+    yield from _of_parameters(item)
+    yield from item.own_markers
+    for node in reversed(item.listchain()[:-1]):
+        yield from reversed(node.own_markers)
+
+
+def _closest(item: pytest.Item, name: str) -> pytest.Mark | None:
+    return next((mark for mark in _nearest_first(item) if mark.name == name), None)
 
 
 class _named:  # noqa: N801  (a context manager, read as a word)
     """Puts test and mark before the text of what is wrong."""
 
     def __init__(self, item: pytest.Item, mark: pytest.Mark) -> None:
-        self._where = f"{item.nodeid}: mark.{mark.name}"
+        # Without parameters: what is wrong for one engine is wrong for all.
+        test = item.nodeid.removesuffix(item.name) + getattr(item, "originalname", item.name)
+        self._where = f"{test}: mark.{mark.name}"
 
     def __enter__(self) -> None:
         pass
@@ -115,6 +146,8 @@ def _limit(
     mark: pytest.Mark, engine: str | None, engines: Collection[str], *, has_data: bool
 ) -> tuple[tuple[str, str], Limit | None]:
     """One mark's limit for one engine; None where it lifts it."""
+    from pytest_layers.records import Limit
+
     own = {"memory_ceiling": ("limit", "of"), "min_cores": ("floor",)}[mark.name]
     given, per_engine = _split(mark, own, engine, engines)
     of = given.get("of", OF[0]) if "of" in own else ""
@@ -139,6 +172,8 @@ def _split(
     per_engine: dict[str, Any] = {}
     for keyword, value in mark.kwargs.items():
         name = keyword.replace("_", "-")
+        if keyword in given:
+            raise ValueError(f"{keyword} is given twice: {given[keyword]!r} and {value!r}")
         if keyword in own:
             given[keyword] = value
         elif name not in engines:
@@ -171,6 +206,8 @@ def _floor_text(given: object, has_data: bool) -> str | None:
 
 def _defaults(settings: Settings, *, has_data: bool) -> Iterator[tuple[tuple[str, str], Limit]]:
     """The suite's limits; a ceiling by data does not reach a test without data."""
+    from pytest_layers.records import Limit
+
     ceiling, floor = settings.memory_ceiling, settings.min_cores
     if ceiling is not None and (has_data or not parse_amount(ceiling).needs_data):
         yield ("memory_ceiling", "growth"), Limit("memory_ceiling", ceiling, "growth", "ini")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_layers.runner import Runner
 
 RUNNER: pytest.StashKey[Runner] = pytest.StashKey()
+FAULTS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
+"""On a collector: what is wrong with the marks of its tests, by their names."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(fixtures, "layers-fixtures")
     if not (_is_child(config) or hasattr(config, "workerinput")):
         config.pluginmanager.register(Collector(config), "layers-collector")
-    if settings.is_asked_for(config, "layers"):
+    if any(settings.source_of(config, name) for name in ("layers", "cores")):
         _prepare(config)
 
 
@@ -60,9 +62,8 @@ def _prepare(config: pytest.Config) -> None:
     chosen = config.stash[state.SETTINGS]
     there = available_cores()
     if chosen.cores > there:
-        raise pytest.UsageError(
-            f"--layers-cores: {chosen.cores} is more than the {there} there are"
-        )
+        source = settings.source_of(config, "cores")
+        raise pytest.UsageError(f"{source}: {chosen.cores} is more than the {there} there are")
     chosen = dataclasses.replace(chosen, cores=chosen.cores or there)
     if config.getoption("usepdb", False) or config.getoption("trace", False):
         chosen = dataclasses.replace(chosen, isolation="none")
@@ -98,8 +99,9 @@ def _found_engines(config: pytest.Config) -> list[tuple[str, object]]:
 
     if not config.pluginmanager.is_registered(engines):
         config.pluginmanager.register(engines, "layers-engines")
-    hook = config.hook.pytest_layers_engines
-    return [(impl.plugin_name, impl.function()) for impl in hook.get_hookimpls()]
+    found = config.hook.pytest_layers_engines.get_hookimpls()
+    built_in_first = sorted(found, key=lambda impl: impl.plugin is not engines)
+    return [(impl.plugin_name, impl.function()) for impl in built_in_first]
 
 
 def _progress_of(config: pytest.Config) -> Any:
@@ -119,7 +121,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
     colour = config.getoption("color")
     coloured = colour == "yes" or (colour == "auto" and sys.stdout.isatty())
-    listing = catalog.build(_found_engines(config)).listing()
+    try:
+        listing = catalog.build(_found_engines(config)).listing()
+    except LayersError as error:
+        raise pytest.UsageError(str(error)) from None
     width = shutil.get_terminal_size().columns
     print(*engines_table(listing, width=width, colour=coloured), sep="\n")  # noqa: T201
     return 0
@@ -135,7 +140,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _prepare(metafunc.config)
         cases.parametrize(metafunc)
     except (LayersError, pytest.UsageError) as error:
-        pytest.fail(str(error), pytrace=False)
+        collector = metafunc.definition.parent
+        assert collector is not None
+        collector.stash.setdefault(FAULTS, {})[metafunc.definition.name] = str(error)
 
 
 def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
@@ -167,6 +174,10 @@ def _plan(item: pytest.Item) -> list[str]:
     """Put a plan on an item; gives what is wrong with its marks."""
     from pytest_layers import cases
 
+    name = getattr(item, "originalname", item.name)
+    known = item.parent.stash.get(FAULTS, {}) if item.parent else {}
+    if name in known:
+        return [known[name]]
     try:
         _prepare(item.config)
         plan = cases.plan_of(item)
@@ -193,13 +204,15 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
 
 def _plan_to_run(item: pytest.Item) -> Plan | None:
     """The plan of a case that is to run in a process of its own; a plain skip needs none."""
-    from pytest_layers.cases import PLAN
-
     config = item.config
+    if state.CATALOG not in config.stash:  # no case was met
+        return None
     if _is_child(config) or item.get_closest_marker("skip"):
         return None
     if config.stash[state.SETTINGS].isolation == "none":
         return None
+    from pytest_layers.cases import PLAN
+
     return item.stash.get(PLAN, None)
 
 
@@ -240,6 +253,7 @@ class Collector:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._results: list[Any] = []
+        self._written: list[str] = []
         self._started = datetime.datetime.now(datetime.timezone.utc)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -248,32 +262,37 @@ class Collector:
             self._results.append(report.layers)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the run to the files that were asked for, also after an interrupt."""
-        from pytest_layers.report import document
-
         for path in self._config.stash[state.SETTINGS].report:
-            document.write(self._run(), path)
+            from pytest_layers.report import document
+
+            try:
+                document.write(self._run(), path)
+                if self._results:
+                    self._written.append(f"written to {path}")
+            except LayersError as error:
+                self._written.append(f"ERROR: {error}")
+                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """One table, where there was a case."""
-        if not self._results:
-            return
+        """One table, where there was a case, and where the run was written."""
+        lines = self._table() if self._results else []
+        if lines:
+            terminalreporter.write_sep("=", "layers")
+        for line in [*lines, *self._written]:
+            terminalreporter.write_line(line)
+
+    def _table(self) -> list[str]:
         from pytest_layers.report.text import table
 
-        writer = terminalreporter
-        lines = table(
+        writer = self._config.get_terminal_writer()
+        return table(
             self._run(),
             verbosity=self._config.get_verbosity(),
-            width=self._config.get_terminal_writer().fullwidth,
-            colour=self._config.get_terminal_writer().hasmarkup,
+            width=writer.fullwidth,
+            colour=writer.hasmarkup,
         )
-        if lines:
-            writer.section("layers")
-        for line in lines:
-            writer.write_line(line)
-        for path in self._config.stash[state.SETTINGS].report:
-            writer.write_line(f"written to {path}")
 
     def _run(self) -> Run:
         from pytest_layers import __version__

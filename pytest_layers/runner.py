@@ -35,6 +35,7 @@ from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.sampler import SHARE, Findings
 from pytest_layers.records import Budget, CaseResult, Measurement, Verdict, from_json, to_json
 from pytest_layers.report import junit, text
+from pytest_layers.settings import default_cache_dir
 from pytest_layers.units import format_bytes, format_seconds
 
 ATTEMPTS = 3
@@ -65,6 +66,7 @@ class Attempt:
     rows: int = 0
     again: str = ""
     exit_reason: str | None = None
+    exit_status: int | None = None
     collect_errors: list[str] = field(default_factory=list)
     stopped: Message | None = None
     ended: Message | None = None
@@ -93,17 +95,19 @@ class Runner:
         """
         obstacle = self._obstacle(plan)
         if obstacle:
-            return self._refused(item, plan, obstacle)
-        with self._machine_lock():
-            return self._run(item, plan)
+            return self._refused(item, plan, f"{obstacle} (a failure for --layers-strict)")
+        try:
+            with self._machine_lock():
+                return self._run(item, plan)
+        except LayersError as error:
+            return self._refused(item, plan, str(error))
 
     def _obstacle(self, plan: Plan) -> str | None:
         """Why the engine can't run here: asked only where strictness took away the skip."""
         engine = self._engine(plan)
         return skip_reason(engine) if engine and self._settings.strict else None
 
-    def _refused(self, item: pytest.Item, plan: Plan, obstacle: str) -> list[pytest.TestReport]:
-        message = f"{obstacle} (a failure for --layers-strict)"
+    def _refused(self, item: pytest.Item, plan: Plan, message: str) -> list[pytest.TestReport]:
         reports = [_failed_report(item, "setup", message, Attempt())]
         conclude(item, reports, CaseResult(plan.case, "", limits=plan.limits), strict=True)
         return reports
@@ -117,7 +121,7 @@ class Runner:
             if not worth or self._went_wrong(attempt):
                 break
         if attempt.exit_reason is not None:
-            pytest.exit(attempt.exit_reason)
+            pytest.exit(attempt.exit_reason, attempt.exit_status)
         reports = [*attempt.reports, *self._missing_reports(item, attempt)]
         conclude(item, reports, result, strict=self._settings.strict)
         return reports
@@ -149,6 +153,7 @@ class Runner:
         job = self._job(item, plan, launch.make_temp_dir(), finer=finer)
         try:
             with launch.Supervised(job) as supervised:
+                self._draw_lines(supervised, plan, attempt)
                 for message in supervised.messages():
                     self._take(attempt, message)
                     if message["kind"] == "data":
@@ -221,7 +226,7 @@ class Runner:
         elif kind == "again":
             attempt.again = message["reason"]
         elif kind == "exit":
-            attempt.exit_reason = message["reason"]
+            attempt.exit_reason, attempt.exit_status = message["reason"], message["status"]
         elif kind == "collect_error":
             attempt.collect_errors.append(message["text"])
         elif kind == "warning":
@@ -236,6 +241,12 @@ class Runner:
         report: pytest.TestReport = hook.pytest_report_from_serializable(
             config=self._config, data=data
         )
+        # JSON has no tuples, and pytest relies on these.
+        report.location = tuple(report.location)  # type: ignore[assignment]
+        report.sections = [tuple(section) for section in report.sections]  # type: ignore[misc]
+        report.user_properties = [tuple(pair) for pair in report.user_properties]  # type: ignore[misc]
+        if isinstance(report.longrepr, list):
+            report.longrepr = tuple(report.longrepr)
         return report
 
     def _warn(self, message: Message) -> None:
@@ -255,7 +266,7 @@ class Runner:
         )
 
     def _draw_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
-        """Tell the supervisor where this case is to be stopped, now that its data is known."""
+        """Tell the supervisor where this case is to be stopped, by what is known of its data."""
         lines = judge.stop_lines(plan.limits, self.ground(plan, attempt.rows, attempt.data_bytes))
         supervised.stop_at(growth_bytes=lines.growth_bytes, total_bytes=lines.total_bytes)
 
@@ -310,25 +321,27 @@ class Runner:
 
     def _missing_reports(self, item: pytest.Item, attempt: Attempt) -> Iterator[pytest.TestReport]:
         """What a child that died did not send: the failure in its place, and a teardown."""
-        if attempt.ended is not None and any(r.when == "teardown" for r in attempt.reports):
+        when = _phase_of_death(attempt)
+        if when is None:
             return
-        phases = [report.when for report in attempt.reports]
-        when = "call" if "setup" in phases else "setup"
-        if "call" not in phases:
-            message = _how_it_ended(attempt, when)
-            yield _failed_report(item, when, message, attempt)
-        elif attempt.call is not None and attempt.call.passed:
-            yield _failed_report(item, "teardown", _how_it_ended(attempt, "teardown"), attempt)
-            return
-        yield pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "teardown")
+        yield _failed_report(item, when, _how_it_ended(attempt, when), attempt)
+        if when != "teardown":
+            yield pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "teardown")
 
     @contextmanager
     def _machine_lock(self) -> Iterator[None]:
         """One case at a time on a machine: windows that overlap would measure each other."""
-        folder = self._settings.cache_dir
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / "machine.lock"):
+        folder = self._settings.cache_dir or default_cache_dir()
+        lock = FileLock(folder / "machine.lock")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except OSError as error:
+            raise LayersError(f"can't write in {folder} (--layers-cache-dir): {error}") from error
+        try:
             yield
+        finally:
+            lock.release()
 
 
 class InPlace:
@@ -410,7 +423,7 @@ def _strict_xpass(call: pytest.TestReport) -> str | None:
 def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> None:
     """Fail the call for its broken limits; where an xfail expected a failure, this is it."""
     reason = getattr(call, "wasxfail", _strict_xpass(call))
-    expected = any(mark.kwargs.get("raises") is None for mark in item.iter_markers("xfail"))
+    expected = any(_expects_a_broken_limit(mark) for mark in item.iter_markers("xfail"))
     call.longrepr = _representation(item, text.failure(result, ascii_only=_ascii_only()))
     if reason is not None and expected:
         call.outcome, call.wasxfail = "skipped", reason
@@ -418,6 +431,11 @@ def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> Non
     call.outcome = "failed"
     if hasattr(call, "wasxfail"):
         del call.wasxfail
+
+
+def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
+    raises = xfail.kwargs.get("raises", LimitBroken)
+    return raises is None or (isinstance(raises, (type, tuple)) and issubclass(LimitBroken, raises))
 
 
 def _ascii_only() -> bool:
@@ -428,7 +446,7 @@ def _representation(item: pytest.Item, message: str) -> Any:
     """A failure's text in pytest's own form, located at the test."""
     with pytest.raises(LimitBroken) as caught:
         raise LimitBroken(message)
-    shown = caught.getrepr(style="value")
+    shown = caught.getrepr(style="value", chain=False)
     if shown.reprcrash is not None:
         shown.reprcrash.path = str(item.path)
         shown.reprcrash.lineno = (item.location[1] or 0) + 1
@@ -462,50 +480,67 @@ def _first_line(report: pytest.TestReport) -> str:
     return str(message).strip().partition("\n")[0]
 
 
+def _phase_of_death(attempt: Attempt) -> str | None:
+    """The first phase that was not reported, though it was its turn; None where the test went to its end."""
+    outcomes = {report.when: report.outcome for report in attempt.reports}
+    if "teardown" in outcomes:
+        return None
+    if "setup" not in outcomes:
+        return "setup"
+    return "call" if outcomes["setup"] == "passed" and "call" not in outcomes else "teardown"
+
+
 def _how_it_ended(attempt: Attempt, when: str) -> str:
     """What became of a child that did not report its test to the end."""
-    if attempt.collect_errors and attempt.ended is None:
-        return "\n".join(attempt.collect_errors)
     if attempt.collect_errors and not attempt.reports:
         errors = "\n".join(attempt.collect_errors)
         return f"the test could not be collected in its own process:\n{errors}"
-    after = format_seconds(attempt.seconds)
-    held = _last_reading(attempt)
+    where = (
+        f"during {when}, {format_seconds(attempt.seconds)} after its start{_last_reading(attempt)}"
+    )
+    if attempt.ended is None:
+        how, _, rest = "\n".join(attempt.collect_errors).partition("\n")
+        return f"{how} {where}\n{rest}".strip()
     if attempt.stopped is not None:
-        return _why_stopped(attempt.stopped, after, held)
-    status = attempt.ended["status"] if attempt.ended else None
-    how = f"exited with status {status}"
-    if isinstance(status, int) and status < 0:
-        how = f"ended with {signal.Signals(-status).name}"
-    if attempt.ended and attempt.ended["oom_killed"]:
-        how += ", killed by the kernel's OOM killer"
-    elif status == -signal.SIGKILL:
-        how += " (killed from outside, or out of memory in a container)"
-    return f"the test's process {how} during {when}, {after} after its start{held}"
+        return _why_stopped(attempt.stopped, where)
+    return f"the test's process {_kind_of_end(attempt.ended)} {where}"
+
+
+def _kind_of_end(ended: Message) -> str:
+    """Its exit status or signal, and who may have sent that."""
+    status: int = ended["status"]
+    if status >= 0:
+        return f"exited with status {status}"
+    how = f"ended with {launch.signal_name(-status)}"
+    if status != -signal.SIGKILL:
+        return how
+    if ended["oom_killed"]:
+        return f"{how}, killed by the kernel's OOM killer"
+    return f"{how} (killed from outside, or out of memory in a container)"
 
 
 def _last_reading(attempt: Attempt) -> str:
-    if attempt.findings is None:
-        return ""
-    points = attempt.findings.points
-    last = points[-1].footprint_bytes if points else 0
-    peak = format_bytes(attempt.findings.lower_bytes)
-    return f"; last reading {format_bytes(last)}, peak {peak}"
+    """What it held at its end, and at most within the window where that was reached."""
+    held = ""
+    if attempt.ended is not None:
+        held = f"; last reading {format_bytes(attempt.ended['footprint_bytes'])}"
+    if attempt.findings is not None:
+        held += f", peak {format_bytes(attempt.findings.lower_bytes)}"
+    return held
 
 
-def _why_stopped(stopped: Message, after: str, held: str) -> str:
-    footprint, limit = (
-        format_bytes(stopped["footprint_bytes"]),
-        format_bytes(stopped["limit_bytes"]),
-    )
+def _why_stopped(stopped: Message, where: str) -> str:
+    footprint = format_bytes(stopped["footprint_bytes"])
+    limit = format_bytes(stopped["limit_bytes"])
     if stopped["why"] == "timeout":
-        return f"stopped at the timeout, {after} after its start (--layers-timeout){held}"
+        timeout = format_seconds(stopped["timeout_seconds"])
+        return f"stopped at the timeout of {timeout} (--layers-timeout) {where}"
     if stopped["why"] == "machine":
         return (
             f"stopped at {footprint}, before it took the machine's last memory"
-            f" (all that can be spared is {limit}), {after} after its start{held}"
+            f" ({limit} were left for it) {where}"
         )
-    return f"stopped at {footprint}, far past its memory ceiling (line drawn at {limit}), {after} after its start"
+    return f"stopped at {footprint}, far past its memory ceiling (line drawn at {limit}) {where}"
 
 
 def _failed_report(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import pytest
 
 from pytest_layers.units import (
@@ -17,6 +16,7 @@ from pytest_layers.units import (
     parse_cores,
     parse_seconds,
     parse_size,
+    parse_sizes,
 )
 
 ISOLATIONS = ("case", "none")
@@ -38,7 +38,8 @@ class Settings:
     timeout_seconds: float
     report: tuple[Path, ...]
     list: bool
-    cache_dir: Path
+    cache_dir: Path | None
+    """None for `default_cache_dir`."""
     cache_size: int
     memory_ceiling: str | None
     min_cores: str | None
@@ -54,12 +55,7 @@ def _words(given: Any) -> tuple[str, ...]:
 
 
 def _sizes(given: Any) -> tuple[Size, ...]:
-    sizes = tuple(parse_size(word) for word in _words(given))
-    names = [size.name for size in sizes]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise ValueError(f"{', '.join(twice)} is named twice")
-    return sizes
+    return parse_sizes(_words(given))
 
 
 def _core_count(given: Any) -> int:
@@ -76,11 +72,17 @@ def _isolation(given: Any) -> str:
 
 
 def _reports(given: Any) -> tuple[Path, ...]:
-    paths = [Path(path) for path in ([given] if isinstance(given, str) else given)]
-    for path in paths:
-        if path.suffix not in REPORT_SUFFIXES:
-            raise ValueError(f"{str(path)!r}: write a file name that ends in {REPORT_SUFFIXES[0]}")
-    return tuple(path.absolute() for path in paths)
+    texts = [str(path) for path in ([given] if isinstance(given, str) else given)]
+    for text in texts:
+        if Path(text).suffix not in REPORT_SUFFIXES:
+            raise ValueError(f"{text!r}: write a file name that ends in {REPORT_SUFFIXES[0]}")
+    return tuple(Path(text).absolute() for text in texts)
+
+
+def _folder(given: Any) -> Path:
+    if not given:
+        raise ValueError("no folder is named")
+    return Path(given).expanduser().absolute()
 
 
 def _ceiling(given: Any) -> str:
@@ -182,7 +184,7 @@ TABLE = (
         metavar="FILE",
         several=True,
         ini="layers_report",
-        ini_type="args",
+        ini_type="paths",
     ),
     Setting(
         "list",
@@ -194,8 +196,8 @@ TABLE = (
     Setting(
         "cache_dir",
         "folder of the cached data sets (default: the user's cache folder)",
-        platformdirs.user_cache_path("pytest-layers"),
-        lambda given: Path(given).expanduser().absolute(),
+        None,
+        _folder,
         flag="--layers-cache-dir",
         metavar="DIR",
         ini="layers_cache_dir",
@@ -261,10 +263,18 @@ def resolve(config: pytest.Config) -> Settings:
     return Settings(**values)
 
 
-def is_asked_for(config: pytest.Config, name: str) -> bool:
-    """Whether the setting was given at all, on the command line or in the ini file."""
+def default_cache_dir() -> Path:
+    """Where data sets are kept unless told otherwise: the user's own cache folder."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("pytest-layers")
+
+
+def source_of(config: pytest.Config, name: str) -> str | None:
+    """Where a setting was given: `--layers-cores`, `layers_cores in pytest.ini`; None where it was not."""
     row = next(row for row in TABLE if row.name == name)
-    return _given(config, row)[0] is not None
+    given, source = _given(config, row)
+    return None if given is None else source
 
 
 def _given(config: pytest.Config, row: Setting) -> tuple[Any, str]:
@@ -273,9 +283,13 @@ def _given(config: pytest.Config, row: Setting) -> tuple[Any, str]:
         given = config.getoption(_dest(row))
         if given is not None:
             return given, row.flag
-    given = config.getini(row.ini) if row.ini else None
     file = config.inipath.name if config.inipath else "the ini file"
-    return given, f"{row.ini} in {file}"
+    source = f"{row.ini} in {file}"
+    try:
+        return (config.getini(row.ini) if row.ini else None), source
+    except (ValueError, pytest.UsageError) as error:
+        named = row.ini in str(error)
+        raise pytest.UsageError(str(error) if named else f"{source}: {error}") from None
 
 
 def _read(row: Setting, given: Any, source: str) -> Any:

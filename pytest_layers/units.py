@@ -5,9 +5,10 @@ Every reader raises `ValueError` whose text names what was given and what is acc
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 BYTE_UNITS = {
@@ -24,7 +25,9 @@ BYTE_UNITS = {
 ROW_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
 
-_TERM = re.compile(r"\s*(?P<number>\d[\d_]*(?:\.\d+)?|\.\d+)\s*(?P<unit>[A-Za-z%/]*)\s*")
+_TERM = re.compile(
+    r"\s*(?P<number>\d[\d_]{0,23}(?:\.\d{1,18})?|\.\d{1,18})\s*(?P<unit>[A-Za-z%/]*)\s*"
+)
 _BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
 _AMOUNT = "write a sum of terms like 512MiB, 2.5x (times the data in Arrow memory), 40B/row, 25%ram"
 _CORES = "write a number of cores like 1.5, or a share of the cores given like 60%"
@@ -32,12 +35,12 @@ _SIZE = "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or 
 _SECONDS = "write 90, 90s, 5min or 1h"
 
 
-def _split(text: str) -> tuple[float, str] | None:
-    """The number and the unit of one term, or nothing where it is not a term."""
+def _split(text: str) -> tuple[Fraction, str] | None:
+    """The number, exactly, and the unit of one term; nothing where it is not a term."""
     match = _TERM.fullmatch(text)
     if match is None:
         return None
-    return float(match["number"].replace("_", "")), match["unit"]
+    return Fraction(match["number"].replace("_", "")), match["unit"]
 
 
 def _close_unit(unit: str, known: dict[str, Any]) -> str:
@@ -76,7 +79,7 @@ def parse_seconds(text: str) -> float:
     term = _split(str(text))
     if term is None or term[1] not in SECOND_UNITS or term[0] <= 0:
         raise ValueError(f"{text!r} is not a time above zero; {_SECONDS}")
-    return term[0] * SECOND_UNITS[term[1]]
+    return float(term[0]) * SECOND_UNITS[term[1]]
 
 
 @dataclass(frozen=True)
@@ -114,11 +117,11 @@ def _amount_term(text: str) -> Amount:
         raise ValueError(f"{text.strip()!r} is not a memory size; {_AMOUNT}")
     number, unit = term
     if unit == "x":
-        return Amount(times_data=number)
+        return Amount(times_data=float(number))
     if unit == "%ram":
-        return Amount(ram_share=number / 100)
+        return Amount(ram_share=float(number / 100))
     if unit.endswith("/row") and unit[:-4] in BYTE_UNITS:
-        return Amount(bytes_per_row=number * BYTE_UNITS[unit[:-4]])
+        return Amount(bytes_per_row=float(number * BYTE_UNITS[unit[:-4]]))
     if unit in BYTE_UNITS:
         return Amount(fixed_bytes=round(number * BYTE_UNITS[unit]))
     guess = _close_unit(unit, BYTE_UNITS) if unit else ""
@@ -158,12 +161,12 @@ class Cores:
 def parse_cores(given: object) -> Cores:
     """`Cores` of `1.5`, `"1.5"` or `"60%"`."""
     term = None if isinstance(given, bool) else _split(str(given))
-    if term is None or term[1] not in {"", "%"} or not 0 < term[0] < math.inf:
+    if term is None or term[1] not in {"", "%"} or term[0] <= 0:
         raise ValueError(f"{given!r} is not a number of cores; {_CORES}")
     number, unit = term
     if unit == "%" and number > 100:
         raise ValueError(f"{given!r} is more than all cores given; {_CORES}")
-    return Cores(share=number / 100) if unit == "%" else Cores(number=number)
+    return Cores(share=float(number / 100)) if unit == "%" else Cores(number=float(number))
 
 
 @dataclass(frozen=True)
@@ -189,24 +192,40 @@ def parse_size(given: object) -> Size:
     if term is None or term[0] <= 0:
         raise ValueError(f"{given!r} is not a size; {_SIZE}")
     number, unit = term
+    name = "".join(text.split())
     if unit == "ram":
-        return Size(name=text, ram_share=number)
+        return Size(name=name, ram_share=float(number))
     if unit in BYTE_UNITS:
-        return Size(name=text, arrow_bytes=round(number * BYTE_UNITS[unit]))
+        return Size(name=name, arrow_bytes=round(number * BYTE_UNITS[unit]))
     if unit not in ROW_UNITS:
         raise ValueError(f"{given!r} is not a size; {_SIZE}")
     rows = parse_rows(text)
     return Size(name=format_rows(rows), rows=rows)
 
 
+def parse_sizes(given: Iterable[object]) -> tuple[Size, ...]:
+    """Several `Size`s, none of them twice."""
+    sizes = tuple(parse_size(one) for one in given)
+    names = [size.name for size in sizes]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is named twice")
+    return sizes
+
+
 def format_bytes(count: float) -> str:
-    """`1536` as `1.5 KiB`: binary units, three digits at most after a sign."""
+    """`1536` as `1.50 KiB`: binary units, three digits (four from 1000 to 1023) after a sign."""
     size, units = abs(count), iter(("B", "KiB", "MiB", "GiB"))
     unit = next(units)
-    while size >= 1024 and unit != "GiB":
+    while round(size) >= 1024 and unit != "GiB":
         size, unit = size / 1024, next(units)
-    digits = 0 if unit == "B" or size >= 100 else 1 if size >= 10 else 2
+    digits = 0 if unit == "B" else _digits(size)
     return f"{'-' if count < 0 else ''}{size:.{digits}f} {unit}"
+
+
+def _digits(size: float) -> int:
+    """Digits after the point that make three in all, after rounding."""
+    return 2 if size < 9.995 else 1 if size < 99.95 else 0
 
 
 def format_rows(rows: int) -> str:
@@ -218,7 +237,7 @@ def format_rows(rows: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """`0.0123` as `12 ms`, `75.2` as `75.2 s`."""
-    if seconds < 1:
+    """`0.0123` as `12 ms`, `7.5` as `7.50 s`, `75.2` as `75.2 s`."""
+    if seconds < 0.9995:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
+    return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"

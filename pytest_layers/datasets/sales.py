@@ -6,6 +6,7 @@ whatever the batches.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,14 +47,21 @@ _PRODUCT_SKEW = 3  # the first 1/1000 of the products has (1/1000)**(1/3) of the
 _NULL_NOTES = 51  # of 256
 _FIRST_ORDER = 1_577_836_800_000_000  # 2020-01-01 in microseconds
 _ORDER_EVERY = 250_000  # microseconds
-_CATEGORIES = pa.array(["books", "clothes", "food", "garden", "music", "office", "sports", "toys"])
-_NAMES = pa.array([f"product-{number:04d}" for number in range(PRODUCTS)])
-_REGION_NAMES = pa.array(REGIONS)
-_OPENINGS = pa.array(
-    ["gift", "refund", "urgent", "invoice", "call me", "ring twice", "leave at door", "ask for Bo"]
+_CATEGORIES = ("books", "clothes", "food", "garden", "music", "office", "sports", "toys")
+_NAMES = tuple(f"product-{number:04d}" for number in range(PRODUCTS))
+_OPENINGS = (
+    *("gift", "refund", "urgent", "invoice"),
+    *("call me", "ring twice", "leave at door", "ask for Bo"),
 )
-_CLOSINGS = pa.array(
-    ["", " ok", " thanks", " fragile", " to desk", " by noon", " no rush", ", before Friday"]
+_CLOSINGS = (
+    "",
+    " ok",
+    " thanks",
+    " fragile",
+    " to desk",
+    " by noon",
+    " no rush",
+    ", before Friday",
 )
 
 # One stream of random bits a column.
@@ -76,8 +84,8 @@ def product_batches(*, seed: int = 0) -> Iterator[pa.RecordBatch]:
     """The whole of `products`, one row a product, in one batch."""
     numbers = np.arange(PRODUCTS)
     columns = [
-        _NAMES,
-        _CATEGORIES.take(pa.array(_below(len(_CATEGORIES), numbers, seed, _CATEGORY))),
+        _array(_NAMES),
+        _array(_CATEGORIES).take(pa.array(_below(len(_CATEGORIES), numbers, seed, _CATEGORY))),
         pa.array(_price_cents(seed) * 6 // 10 / 100),
     ]
     yield pa.record_batch(columns, schema=PRODUCTS_SCHEMA)
@@ -91,8 +99,8 @@ def _sales(i: NDArray[np.int64], seed: int, prices: NDArray[np.int64]) -> pa.Rec
     columns = [
         pa.array(i),
         pa.array(ts.view("datetime64[us]")),
-        _NAMES.take(pa.array(product)),
-        _REGION_NAMES.take(pa.array(region)),
+        _array(_NAMES).take(pa.array(product)),
+        _array(REGIONS).take(pa.array(region)),
         pa.array(_below(CUSTOMERS, i, seed, _CUSTOMER)),
         pa.array(quantity),
         pa.array(prices[product] * quantity / 100),
@@ -114,12 +122,18 @@ def _price_cents(seed: int) -> NDArray[np.int64]:
 def _notes(bits: NDArray[np.uint64]) -> pa.Array:
     """`ring twice #8392018 thanks`, or null; hardly ever the same twice."""
     missing = (bits & 0xFF) < _NULL_NOTES
-    opening = _OPENINGS.take(pa.array((bits >> 8) & 7, mask=missing))
-    closing = _CLOSINGS.take(pa.array((bits >> 11) & 7))
+    opening = _array(_OPENINGS).take(pa.array((bits >> 8) & 7, mask=missing))
+    closing = _array(_CLOSINGS).take(pa.array((bits >> 11) & 7))
     number = pc.cast(pa.array(bits >> 36), pa.string())
     return pc.binary_join_element_wise(
         pc.binary_join_element_wise(opening, number, " #"), closing, ""
     )
+
+
+@cache
+def _array(words: tuple[str, ...]) -> pa.Array:
+    """Not made at import: to make an array of a list pyarrow imports pandas, where that is installed."""
+    return pa.array(words)
 
 
 def _below(end: int, i: NDArray[np.int64], seed: int, column: int) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_layers import state
+from pytest_layers.errors import ChildFailed
 from pytest_layers.isolate.wire import Decoder, encode, write_all
 
 NAME = "layers-child"
@@ -52,10 +53,15 @@ class Wire:
     def __init__(self, read: int, write: int) -> None:
         self._read, self._write = read, write
         self._decoder = Decoder()
+        self._owner = os.getpid()
 
     def send(self, kind: str, **fields: Any) -> None:
-        """One message to the supervisor, who hands on what is not for it."""
-        write_all(self._write, encode(kind, **fields))
+        """One message to the supervisor, who hands on what is not for it. A fork of the test's process has no say.
+
+        On a line of its own, whatever the test may have written into the pipe.
+        """
+        if os.getpid() == self._owner:
+            write_all(self._write, b"\n" + encode(kind, **fields))
 
     def begin(self) -> None:
         """From now on."""
@@ -85,8 +91,14 @@ class Wire:
             "largest_bytes": usage.ru_maxrss * 1024,
         }
         self.send(kind, usage=told)
-        while not any(self._decoder.feed(os.read(self._read, 64))):
+        while os.getpid() == self._owner and not any(self._answer()):
             pass
+
+    def _answer(self) -> Iterator[bytes]:
+        data = os.read(self._read, 64)
+        if not data:
+            raise ChildFailed("the supervisor of this test's process is gone")
+        return self._decoder.feed(data)
 
 
 @contextlib.contextmanager
@@ -114,8 +126,7 @@ class ChildSide:
         for name, value in _PARENT_ONLY.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
-        if not config.option.basetemp:
-            config.option.basetemp = str(self._temp_dir / "pytest")
+        config.option.basetemp = str(self._temp_dir / "pytest")  # the session's is emptied by use
         config.pluginmanager.unregister(name="terminal")
         config.stash[state.WINDOW] = self._wire
         config.stash[state.TEMP_DIR] = self._temp_dir
@@ -177,7 +188,11 @@ class ChildSide:
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """`pytest.exit()` in a test ends the whole session; so does an interrupt."""
-        self._wire.send("exit", reason=str(excinfo.value) or excinfo.typename)
+        self._wire.send(
+            "exit",
+            reason=str(excinfo.value) or excinfo.typename,
+            status=getattr(excinfo.value, "returncode", None),
+        )
 
     def pytest_internalerror(self, excrepr: object) -> None:
         """A plugin broke: the text goes where the parent finds it."""

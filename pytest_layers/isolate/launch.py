@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
+import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -14,7 +17,8 @@ from types import TracebackType
 
 from pytest_layers.errors import ChildFailed
 from pytest_layers.isolate.supervise import Job
-from pytest_layers.isolate.wire import Message, encode
+from pytest_layers.isolate.wire import Decoder, Message, decode, encode
+from pytest_layers.measure import tree
 from pytest_layers.records import to_json
 
 _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent.parent)
@@ -63,14 +67,17 @@ class Supervised:
         self._pass = (*job.output, *pass_descriptors)
 
     def __enter__(self) -> Supervised:
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _SUPERVISOR],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=self._pass,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _SUPERVISOR],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=self._pass,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ChildFailed(f"the supervisor of the case could not be started: {error}") from None
         self.send(to_json(self._job))
         return self
 
@@ -91,15 +98,35 @@ class Supervised:
         Raises:
             ChildFailed: the supervisor itself could not work.
         """
+        decoder = Decoder()
+        while data := self._read():
+            for line in decoder.feed(data):
+                message = decode(line)
+                if message is not None:
+                    yield message
+                    if message["kind"] == "ended":
+                        return
+        raise ChildFailed(self._why_early())
+
+    def _read(self) -> bytes:
+        """The next piece; a supervisor that is silent past the case's timeout will never speak again."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            message = json.loads(line)
-            yield message
-            if message["kind"] == "ended":
-                return
+        descriptor = self._process.stdout.fileno()
+        if self._job.timeout_seconds:
+            waiting = select.poll()
+            waiting.register(descriptor, select.POLLIN)
+            if not waiting.poll((self._job.timeout_seconds + END_SECONDS) * 1000):
+                self._process.kill()
+        return os.read(descriptor, 65536)
+
+    def _why_early(self) -> str:
+        status = self._process.wait()
         assert self._process.stderr is not None
         text = self._process.stderr.read().decode(errors="replace").strip()
-        raise ChildFailed(f"the supervisor of the case ended early:\n{text}")
+        how = (
+            f"was ended by {signal_name(-status)}" if status < 0 else f"exited with status {status}"
+        )
+        return f"the supervisor of the test's process {how}\n{text}".strip()
 
     def __exit__(
         self,
@@ -117,6 +144,21 @@ class Supervised:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._process.returncode and not self._job.attach:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
+        """What a supervisor that was killed could not do: end what names the case's folder, and remove that."""
+        tree.end_tagged(self._job.temp_dir)
+        shutil.rmtree(self._job.temp_dir, ignore_errors=True)
+
+
+def signal_name(number: int) -> str:
+    """`SIGABRT`; most real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def terminal_descriptors() -> tuple[int, int]:

@@ -20,12 +20,12 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_layers.isolate.wire import Decoder, encode, write_all
+from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
+from pytest_layers.measure.procfs import ChildUsage
 from pytest_layers.measure.sampler import (
     ALLOCATION_BYTES_PER_SECOND,
     PEEK_SECONDS,
-    ChildUsage,
     Sampler,
 )
 from pytest_layers.measure.segments import SHARED_FOLDER, Segments
@@ -37,6 +37,10 @@ SPARE_CHECK_SECONDS = (0.05, 1.0)
 """Between two looks at what the machine can spare: seldom while there is plenty."""
 DUMP_SECONDS = 2.0
 """For a timed-out process to print its stacks."""
+EXIT_SECONDS = 10.0
+"""For a process to end after its last word: threads of the test may go on for ever."""
+HANDED_ON = {"report", "warning", "collect_error", "data", "progress", "again", "exit", "done"}
+"""Kinds of messages from the child to pytest."""
 
 _PARENT_DEATH_SIGNAL = 1
 _TIMER_SLACK = 29
@@ -66,6 +70,7 @@ class Job:
     """Memory to be left to the machine."""
     share: float = 0.01
     """Of one core, for reading."""
+    exit_seconds: float = EXIT_SECONDS
 
 
 class Supervisor:
@@ -86,7 +91,7 @@ class Supervisor:
         self._usage = ChildUsage()
         self._decoders = {CONTROL: Decoder()}
         self._output = -1
-        self._deadline = 0.0
+        self._deadline = self._exit_due = 0.0
         self._spare_due = 0.0
         self._oom_kills = machine.oom_kills()
         folders = dict.fromkeys((SHARED_FOLDER, job.temp_dir))
@@ -157,10 +162,13 @@ class Supervisor:
         for descriptor in self._wait(waiting, self._sampler.delay_seconds()):
             self._receive(descriptor)
         if self._child_ended:
-            self._child_ended = False
-            self._sampler.adopted(tree.reap(without=self._pid))
+            self._reap()
         self._sampler.poll()
         self._watch()
+
+    def _reap(self) -> None:
+        self._child_ended = False
+        self._sampler.adopted(tree.reap(without=self._pid))
 
     def _wait(self, waiting: list[int], seconds: float) -> list[int]:
         """Until one is ready, or time is up, or a peek shows that a reading is due earlier."""
@@ -202,11 +210,19 @@ class Supervisor:
     def _handle(self, line: bytes, *, from_child: bool) -> None:
         if not from_child:
             self._obey(json.loads(line))
-        elif line.startswith(b'{"kind": "begin"'):
-            self._begin(json.loads(line))
-        elif line.startswith(b'{"kind": "end"'):
-            self._end(json.loads(line))
+        elif kind_of(line) == "begin":
+            self._begin(_usage_of(line))
+        elif kind_of(line) == "end":
+            self._end(_usage_of(line))
         else:
+            self._hand_on(line)
+
+    def _hand_on(self, line: bytes) -> None:
+        """What the child has for pytest; anything else that a test wrote into the pipe is dropped."""
+        kind = kind_of(line)
+        if kind == "done":
+            self._exit_due = time.monotonic() + self._job.exit_seconds
+        if kind in HANDED_ON:
             self._tell(line)
 
     def _tell(self, line: bytes) -> None:
@@ -216,16 +232,23 @@ class Supervisor:
         except BrokenPipeError:
             self._over = True
 
-    def _begin(self, message: dict[str, Any]) -> None:
-        self._usage = from_json(ChildUsage, message["usage"])
-        self._sampler.begin(self._usage)
+    def _begin(self, usage: ChildUsage) -> None:
+        self._usage = usage
+        self._sampler.begin(usage)
         self._in_window = True
         self._set_stop()
-        write_all(self._wire_out, encode("go"))
+        self._answer()
 
-    def _end(self, message: dict[str, Any]) -> None:
-        self._send_findings(from_json(ChildUsage, message["usage"]), finished=True)
-        write_all(self._wire_out, encode("go"))
+    def _end(self, usage: ChildUsage) -> None:
+        self._reap()
+        if self._in_window:
+            self._send_findings(usage, finished=True)
+        self._answer()
+
+    def _answer(self) -> None:
+        """Let the child go on; it may have closed its end."""
+        with contextlib.suppress(BrokenPipeError):
+            write_all(self._wire_out, encode("go"))
 
     def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
         self._in_window = False
@@ -264,7 +287,7 @@ class Supervisor:
             self._stop("machine" if line == self._machine_stop else "memory", line)
         if self._deadline and now >= self._deadline:
             self._stop("timeout", 0)
-        if os.getppid() != self._parent:
+        if os.getppid() != self._parent or 0 < self._exit_due <= now:
             self._over = True
         if self._child and self._ended():
             self._over = True
@@ -283,25 +306,31 @@ class Supervisor:
         footprint = self._sampler.footprint_bytes
         fields = {"why": why, "limit_bytes": limit_bytes, "footprint_bytes": footprint}
         if why == "timeout":
+            fields["timeout_seconds"] = self._job.timeout_seconds
             self._dump_stacks()
         self._tell(encode("stopped", **fields))
 
     def _dump_stacks(self) -> None:
-        """Have a hanging Python print the stacks of its threads: pytest's faulthandler answers SIGABRT."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGABRT)
+        """Have a hanging Python print the stacks of its threads: pytest's faulthandler answers SIGABRT.
+
+        One that stopped itself has to be sent on to hear it.
+        """
+        for number in (signal.SIGABRT, signal.SIGCONT):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, number)
         last = time.monotonic() + DUMP_SECONDS
-        while self._output >= 0 and time.monotonic() < last and not self._ended():
-            if select.select([self._output], [], [], 0.05)[0]:
+        while time.monotonic() < last and not self._ended():
+            printing = [self._output] if self._output >= 0 else []
+            if select.select(printing, [], [], 0.05)[0]:
                 self._receive(self._output)
 
     def _finish(self) -> None:
         """The end: what the child still said, then its tree, its segments, its folder."""
         if self._in_window and not self._job.attach:
             self._send_findings(self._usage, finished=False)
+        self._sampler.close()
         left = [] if self._job.attach else self._end_tree()
         self._drain()
-        self._sampler.close()
         status = None if self._child is None else self._child.wait()
         segments = [] if self._job.attach else self._segments.remove_left()
         self._remove_folder()
@@ -311,6 +340,7 @@ class Supervisor:
             tail=self._tail.decode(errors="replace"),
             left=left,
             segments=segments,
+            footprint_bytes=self._sampler.last_bytes,
             oom_killed=machine.oom_kills() > self._oom_kills,
         )
         self._tell(last)
@@ -337,12 +367,14 @@ class Supervisor:
             self._tail = (self._tail + data)[-TAIL_BYTES:]
             return
         for line in self._decoders[descriptor].feed(data):
-            if not line.startswith((b'{"kind": "begin"', b'{"kind": "end"')):
-                self._tell(line)
+            self._hand_on(line)
 
     def _remove_folder(self) -> None:
         import shutil
 
+        shutil.rmtree(self._job.temp_dir, ignore_errors=True)
+        for folder, _, _ in os.walk(self._job.temp_dir):
+            os.chmod(folder, 0o700)  # noqa: PTH101
         shutil.rmtree(self._job.temp_dir, ignore_errors=True)
 
 
@@ -367,6 +399,14 @@ def _raise_file_limit() -> None:
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def _usage_of(line: bytes) -> ChildUsage:
+    """What the child says of its children; nothing where that can't be read."""
+    message = decode(line) or {}
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        return from_json(ChildUsage, message["usage"])
+    return ChildUsage()
 
 
 def _first_line() -> bytes:

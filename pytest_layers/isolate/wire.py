@@ -10,15 +10,32 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from typing import Any
 
 Message = dict[str, Any]
 
+_START = re.compile(rb'\{"kind": "(\w+)"')
+
 
 def encode(kind: str, **fields: Any) -> bytes:
     """One message as a line. What JSON does not know is sent as its text."""
     return json.dumps({"kind": kind, **fields}, default=str).encode() + b"\n"
+
+
+def kind_of(line: bytes) -> str:
+    """The kind of a message that is not read any further; nothing where a test wrote what is no message."""
+    start = _START.match(line)
+    return start[1].decode() if start else ""
+
+
+def decode(line: bytes) -> Message | None:
+    """The message of a line, or nothing where a test's own writing spoilt it."""
+    try:
+        return json.loads(line) if kind_of(line) else None
+    except ValueError:
+        return None
 
 
 class Decoder:

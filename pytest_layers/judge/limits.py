@@ -49,13 +49,17 @@ def ceiling_bytes(limit: Limit, ground: Ground) -> int:
 
 
 def stop_lines(limits: Iterable[Limit], ground: Ground) -> StopLines:
-    """Where a runaway is stopped: the nearest line of each kind."""
+    """Where a runaway is stopped: the nearest line of each kind, of those that can be drawn on this ground."""
     lines: dict[str, int] = {}
     for limit in limits:
-        if limit.kind == "memory_ceiling":
+        if limit.kind == "memory_ceiling" and (ground.data_bytes or _is_absolute(limit)):
             line = round(ceiling_bytes(limit, ground) * RUNAWAY_FACTOR) + RUNAWAY_BYTES
             lines[limit.of] = min(line, lines.get(limit.of, line))
     return StopLines(growth_bytes=lines.get("growth"), total_bytes=lines.get("total"))
+
+
+def _is_absolute(limit: Limit) -> bool:
+    return not parse_amount(limit.asked).needs_data
 
 
 def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:

@@ -12,6 +12,7 @@ from pathlib import Path
 from pytest_layers.records import Machine
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+CGROUP_FILE = Path("/proc/self/cgroup")
 _UNLIMITED_BYTES = 2**60
 """cgroup v1 writes a number near 2**63 for "no limit"."""
 
@@ -19,16 +20,19 @@ _UNLIMITED_BYTES = 2**60
 def _cgroup_paths(controller: str) -> Iterator[Path]:
     """Folders of this process's cgroup for `controller`, from its own up to the root: v1 and v2."""
     try:
-        lines = Path("/proc/self/cgroup").read_text().splitlines()
+        lines = CGROUP_FILE.read_text().splitlines()
     except OSError:
         return
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers and controller not in controllers.split(","):
             continue
-        root = CGROUP_ROOT / controller if controllers else CGROUP_ROOT
-        folder = root / path.lstrip("/")
-        yield from (parent for parent in (folder, *folder.parents) if parent.is_relative_to(root))
+        # Several v1 controllers may be mounted in one folder, `cpu,cpuacct`, mostly with a link for each.
+        for root in {
+            CGROUP_ROOT / name for name in ((controller, controllers) if controllers else ("",))
+        }:
+            folder = root / path.lstrip("/")
+            yield from (above for above in (folder, *folder.parents) if above.is_relative_to(root))
 
 
 def _numbers(path: Path) -> list[float]:
@@ -94,7 +98,10 @@ def _mem_available_bytes() -> int:
 
 def _cgroup_used_bytes(folder: Path) -> int:
     """Memory of the cgroup that the kernel can't drop: its page cache does not count (v2 names, then v1)."""
-    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    try:
+        stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    except OSError:
+        return 0
     anon = int(stat.get("anon") or stat.get("total_rss") or 0)
     return anon + int(stat.get("shmem") or stat.get("total_shmem") or 0)
 

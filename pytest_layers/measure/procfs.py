@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-_WANTED = {
-    b"VmHWM": 0,
-    b"RssAnon": 1,
-    b"RssFile": 2,
-    b"RssShmem": 3,
-    b"VmSwap": 4,
-}
+_MEMORY_LINES = re.compile(
+    rb"^VmHWM:\s*(\d+) kB$.*?^RssAnon:\s*(\d+) kB$\s*^RssFile:\s*(\d+) kB$\s*"
+    rb"^RssShmem:\s*(\d+) kB$.*?^VmSwap:\s*(\d+) kB$",
+    re.DOTALL | re.MULTILINE,
+)
 
 
 class Memory(NamedTuple):
@@ -37,6 +37,32 @@ class Memory(NamedTuple):
         return self.anon + self.file + self.shmem
 
 
+@dataclass(frozen=True)
+class ChildUsage:
+    """What the kernel's accounting says of children that ended and were waited for, theirs included."""
+
+    cpu_seconds: float = 0.0
+    largest_bytes: int = 0
+    """The largest resident size that one of them ever had."""
+    minor_faults: int = 0
+
+    def plus(self, other: ChildUsage) -> ChildUsage:
+        """Of both."""
+        return ChildUsage(
+            self.cpu_seconds + other.cpu_seconds,
+            max(self.largest_bytes, other.largest_bytes),
+            self.minor_faults + other.minor_faults,
+        )
+
+    def less(self, earlier: ChildUsage) -> ChildUsage:
+        """What was added since; the largest size stays."""
+        return ChildUsage(
+            self.cpu_seconds - earlier.cpu_seconds,
+            self.largest_bytes,
+            self.minor_faults - earlier.minor_faults,
+        )
+
+
 class Identity(NamedTuple):
     """What tells one process from another, and whether two share an image since a fork."""
 
@@ -48,8 +74,8 @@ class Identity(NamedTuple):
     image: tuple[int, int]
     """Start of code and stack: alike in forked twins, drawn anew by every exec (ASLR)."""
     minor_faults: int
-    children_cpu_seconds: float
-    """CPU of its children that ended and were waited for."""
+    children: ChildUsage
+    """Of its children that ended and were waited for; their sizes are not told here."""
     state: str
 
 
@@ -65,15 +91,8 @@ _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 
 def parse_status(text: bytes) -> Memory | None:
     """The memory lines of `/proc/PID/status`; None for a process without memory (a zombie)."""
-    found = [0, 0, 0, 0, 0]
-    seen = False
-    for line in text.split(b"\n"):
-        key, _, value = line.partition(b":")
-        index = _WANTED.get(key)
-        if index is not None:
-            found[index] = int(value.split(None, 1)[0]) * 1024
-            seen = True
-    return Memory(*found) if seen else None
+    found = _MEMORY_LINES.search(text)
+    return Memory(*(int(kib) * 1024 for kib in found.groups())) if found else None
 
 
 def parse_stat(text: str) -> Identity:
@@ -87,7 +106,10 @@ def parse_stat(text: str) -> Identity:
         started=int(fields[19]),
         image=(int(fields[23]), int(fields[25])),
         minor_faults=int(fields[7]),
-        children_cpu_seconds=(int(fields[13]) + int(fields[14])) * _TICK_SECONDS,
+        children=ChildUsage(
+            cpu_seconds=(int(fields[13]) + int(fields[14])) * _TICK_SECONDS,
+            minor_faults=int(fields[8]),
+        ),
         state=fields[0],
     )
 
@@ -114,6 +136,21 @@ def command_line(pid: int) -> str:
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+
+
+def all_pids() -> list[int]:
+    """Every process of the machine but this one."""
+    own = os.getpid()
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own]  # noqa: PTH208
+
+
+def has_in_environment(pid: int, text: str) -> bool:
+    """Whether the environment that living `pid` was started with holds `text`."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+            return text.encode() in file.read()
+    except OSError:
+        return False
 
 
 def children(pid: int) -> list[int]:
@@ -194,7 +231,7 @@ class Process:
     def memory(self) -> Memory | None:
         """A reading, or None when it has ended."""
         try:
-            return parse_status(os.pread(self._status, 4096, 0))
+            return parse_status(os.pread(self._status, 16384, 0))
         except OSError:
             return None
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pytest_layers.measure import procfs
-from pytest_layers.measure.procfs import Identity, Process, ThreadTimes
+from pytest_layers.measure.cpu import Account
+from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Process
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.tracker import (
-    MAX_POINTS,
     STILL_BYTES,
     Life,
     Reading,
     Tracker,
+    most_named,
     span,
     tree_upper,
 )
@@ -37,7 +38,7 @@ ALLOCATION_BYTES_PER_SECOND = 8e9
 FINE_BYTES = 2**16
 """Pages that moved by less count as still, while they are moving."""
 LEAST_SLEEP_SECONDS = 0.0005
-PEEK_SECONDS = 0.001
+PEEK_SECONDS = 0.0015
 PEEKED_PROCESSES = 4
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
@@ -90,60 +91,6 @@ class Findings:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class ChildUsage:
-    """`getrusage(RUSAGE_CHILDREN)` of the case's own process, as it sends it."""
-
-    cpu_seconds: float = 0.0
-    largest_bytes: int = 0
-
-
-@dataclass
-class _Cpu:
-    """CPU of one process: when first and last read, and of its waited children."""
-
-    first: float
-    last: float
-    children_first: float = 0.0
-    children_last: float = 0.0
-
-
-@dataclass
-class _Threads:
-    """CPU and waiting of every thread seen in the window."""
-
-    open: dict[tuple[int, str], int] = field(default_factory=dict)
-    first: dict[tuple[int, str], ThreadTimes] = field(default_factory=dict)
-    last: dict[tuple[int, str], ThreadTimes] = field(default_factory=dict)
-
-    def read(self, pids: list[int], *, opening: bool) -> None:
-        """Read all threads; those there at the opening of the window count from now on, others from nothing."""
-        for pid in pids:
-            for thread in procfs.thread_ids(pid):
-                if (pid, thread) not in self.open:
-                    descriptor = procfs.open_thread(pid, thread)
-                    if descriptor is not None:
-                        self.open[pid, thread] = descriptor
-        for key, descriptor in list(self.open.items()):
-            times = procfs.thread_times(descriptor)
-            if times is None:
-                os.close(self.open.pop(key))
-                continue
-            self.first.setdefault(key, times if opening else ThreadTimes(0, 0))
-            self.last[key] = times
-
-    def totals(self) -> tuple[float, float]:
-        """CPU and waiting seconds within the window."""
-        cpu = sum(last.cpu - self.first[key].cpu for key, last in self.last.items())
-        wait = sum(last.wait - self.first[key].wait for key, last in self.last.items())
-        return cpu / 1e9, wait / 1e9
-
-    def close(self) -> None:
-        for descriptor in self.open.values():
-            os.close(descriptor)
-        self.open.clear()
-
-
 class Sampler:
     """Reads one tree from outside. `begin` and `end` bound the window; `poll` is due after `delay_seconds`."""
 
@@ -158,6 +105,8 @@ class Sampler:
     ) -> None:
         self.root = root
         """The case's own process, whose waited children it tells of itself."""
+        self.last_bytes = 0
+        """Footprint when the case's own process was last seen alive."""
         self.stop_bytes: int | None = None
         """Footprint at which the tree is to be stopped; reading is finer near it."""
         self._walk = walk
@@ -166,21 +115,20 @@ class Sampler:
         self._clock = clock
         self._processes: dict[int, Process] = {}
         self._identities: dict[int, Identity] = {}
-        self._cpu: dict[int, _Cpu] = {}
-        self._threads = _Threads()
+        self._gone: dict[int, int] = {}
+        """Start times of processes that have ended but may still be listed."""
+        self._cpu = Account()
         self._tracker = Tracker(slack_bytes())
         self._started = clock()
         self._last_pid = b""
-        self._scan_due = self._slow_due = self._proportional_due = 0.0
+        self._scan_due = self._slow_due = self._segments_due = self._proportional_due = 0.0
         self._segment_bytes = 0
         self._shared = 0
-        self._file = 0
         self._credit = CREDIT_SECONDS
         self._cost = 0.0
         self._moving = False
         self._in_window = False
         self._usage = ChildUsage()
-        self._adopted_seconds = 0.0
         self._notes: tuple[str, ...] = ()
 
     @property
@@ -197,15 +145,14 @@ class Sampler:
         """Open the window: marks and sums start anew."""
         self._scan()
         reset = [process.reset_peak() for process in self._processes.values()]
-        self._cpu = {}
-        self._threads.close()
-        self._threads = _Threads()
+        self._cpu.threads.close()
+        self._cpu = Account()
         self._tracker = Tracker(slack_bytes(), marks_hold=all(reset))
         self._notes = () if all(reset) else (_NO_RESET,)
-        self._usage, self._adopted_seconds = usage, 0.0
+        self._usage = usage
         self._credit = CREDIT_SECONDS
         self._in_window = True
-        self._slow_due = self._proportional_due = 0.0
+        self._slow_due = self._segments_due = self._proportional_due = 0.0
         self._started = self._clock()
         self.poll(opening=True)
         self._started = self._clock()
@@ -218,16 +165,16 @@ class Sampler:
         self._in_window = False
         return self._findings(wall, usage)
 
-    def adopted(self, cpu_seconds: float) -> None:
-        """CPU of a process that was reaped by the supervisor."""
-        self._adopted_seconds += cpu_seconds
+    def adopted(self, usage: ChildUsage) -> None:
+        """What is known of processes that were reaped by the supervisor."""
+        self._cpu.processes.adopt(usage)
 
     def poll(self, *, opening: bool = False) -> int:
         """Read the tree once; gives its footprint in bytes."""
         before = time.thread_time()
         now = self._clock()
         self._look_for_births(now)
-        cpu_seconds = self._read_cpu(opening=opening)
+        cpu_seconds = self._cpu.processes.read(self._processes, opening=opening)
         readings = self._read_memory()
         self._look_slowly(now, readings, opening=opening)
         self._tracker.observe(
@@ -238,6 +185,8 @@ class Sampler:
             names={pid: who.name for pid, who in self._identities.items()},
             cpu_seconds=cpu_seconds,
         )
+        if any(reading.pid == self.root for reading in readings):
+            self.last_bytes = self.footprint_bytes
         self._reset_stale(readings)
         self._cost = time.thread_time() - before
         return self.footprint_bytes
@@ -268,7 +217,7 @@ class Sampler:
 
     def close(self) -> None:
         """Give all descriptors back."""
-        self._threads.close()
+        self._cpu.threads.close()
         for process in self._processes.values():
             process.close()
         self._processes.clear()
@@ -283,21 +232,23 @@ class Sampler:
             self._scan_due = now + (time.thread_time() - before) / self._share / 2
 
     def _scan(self) -> None:
-        for pid in self._walk():
-            if pid in self._processes:
-                continue
-            try:
-                self._processes[pid] = Process(pid)
-            except OSError:
-                continue
-        for pid in self._processes:
+        """Who is there, and who they are by now: a process may have gone on as another program."""
+        found = self._walk()
+        self._gone = {pid: self._gone[pid] for pid in found if pid in self._gone}
+        for pid in (*found, *self._processes.keys() - set(found)):
             who = procfs.identity(pid)
-            if who is not None:
-                self._identities[pid] = who
+            if who is None or who.state in "ZX" or self._gone.get(pid) == who.started:
+                continue
+            if pid not in self._processes:
+                try:
+                    self._processes[pid] = Process(pid)
+                except OSError:
+                    continue
+            self._identities[pid] = who
 
     def _read_memory(self) -> list[Reading]:
         families = self._families()
-        readings = []
+        readings: dict[int, Reading] = {}
         for pid, process in list(self._processes.items()):
             memory = process.memory()
             if memory is None:
@@ -305,9 +256,15 @@ class Sampler:
                 continue
             family = families.get(pid, 0)
             who = procfs.identity(pid) if family else None
-            spent = self._cpu[pid].last if pid in self._cpu else 0.0
-            readings.append(Reading(pid, memory, spent, who.minor_faults if who else 0, family))
-        return readings
+            if who is not None:
+                self._identities[pid] = who
+                parent = readings.get(who.parent)
+                if parent and _adds_nothing(memory, who.minor_faults, parent.memory):
+                    continue
+            spent = self._cpu.processes.life_seconds(pid)
+            faults = who.minor_faults if who else 0
+            readings[pid] = Reading(pid, memory, spent, faults, family)
+        return list(readings.values())
 
     def _families(self) -> dict[int, int]:
         """A number for every process whose image another one shares since a fork."""
@@ -319,18 +276,22 @@ class Sampler:
 
     def _forget(self, pid: int) -> None:
         self._processes.pop(pid).close()
+        if pid in self._identities:
+            self._gone[pid] = self._identities.pop(pid).started
+        self._cpu.processes.forget(pid)
 
     def _look_slowly(self, now: float, readings: list[Reading], *, opening: bool) -> None:
         """Threads and segments, ten times a second at most; segments also when shared memory moved."""
-        shared = sum(reading.memory.shmem for reading in readings)
+        shared = sum(reading.memory.shmem for reading in readings) + self._segments.used_bytes()
         due = now >= self._slow_due
         before = time.thread_time()
-        if due or abs(shared - self._shared) > STILL_BYTES:
+        if due or (abs(shared - self._shared) > STILL_BYTES and now >= self._segments_due):
             held = {reading.pid: reading.memory.shmem for reading in readings}
             self._segment_bytes = self._segments.read(held)
             self._shared = shared
+            self._segments_due = now + (time.thread_time() - before) / self._share
         if due:
-            self._threads.read([reading.pid for reading in readings], opening=opening)
+            self._cpu.threads.read([reading.pid for reading in readings], opening=opening)
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
@@ -341,29 +302,15 @@ class Sampler:
             return None
         before = time.thread_time()
         found: dict[int, int] = {}
+        unread = set()
         for reading in twins:
             size = procfs.proportional_bytes(reading.pid)
-            if size is not None:
+            if size is None:
+                unread.add(reading.family)
+            else:
                 found[reading.family] = found.get(reading.family, 0) + size
         self._proportional_due = now + (time.thread_time() - before) / self._share / 4
-        return found
-
-    def _read_cpu(self, *, opening: bool) -> float:
-        """CPU seconds of the window so far, by the last reading of every process."""
-        for pid in self._processes:
-            seconds = procfs.cpu_seconds(pid)
-            if seconds is None:
-                continue
-            if pid not in self._cpu:
-                self._cpu[pid] = _Cpu(seconds if opening else 0.0, seconds)
-                waited = self._waited_seconds(pid)
-                self._cpu[pid].children_first = waited if opening else 0.0
-            self._cpu[pid].last = seconds
-        return sum(cpu.last - cpu.first for cpu in self._cpu.values())
-
-    def _waited_seconds(self, pid: int) -> float:
-        who = procfs.identity(pid)
-        return who.children_cpu_seconds if who else 0.0
+        return {family: size for family, size in found.items() if family not in unread}
 
     def _reset_stale(self, readings: list[Reading]) -> None:
         """Start marks anew where an old peak or moving file pages would blur the next stretch."""
@@ -375,37 +322,27 @@ class Sampler:
             self._moving = self._moving or moved > still
             if moved <= still and memory.high_water - memory.resident <= STILL_BYTES:
                 continue
-            if self._processes[reading.pid].reset_peak():
-                self._tracker.reset(reading.pid)
-
-    def _cpu_seconds(self, usage: ChildUsage) -> float:
-        """CPU of the window, by two ways of counting that each may miss something: the larger.
-
-        One sums the last reading of every process; the other what the kernel says of living processes and of those
-        that were waited for. The first misses what a process burnt after its last reading; the second those whose
-        parent ignores SIGCHLD (Ray's raylet does).
-        """
-        read = sum(cpu.last - cpu.first for cpu in self._cpu.values())
-        alive = [pid for pid in self._cpu if pid in self._processes]
-        told = sum(self._cpu[pid].last - self._cpu[pid].first for pid in alive)
-        for pid in alive:
-            if pid != self.root:
-                told += self._waited_seconds(pid) - self._cpu[pid].children_first
-        told += usage.cpu_seconds - self._usage.cpu_seconds + self._adopted_seconds
-        told -= sum(cpu.first for pid, cpu in self._cpu.items() if pid not in self._processes)
-        return max(read, told)
+            risen = self._processes[reading.pid].memory()
+            if risen and self._processes[reading.pid].reset_peak():
+                self._tracker.reset(reading.pid, risen.high_water)
 
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
         tracker = self._tracker
-        thread_cpu, wait = self._threads.totals()
+        spent = self._cpu.spent(self.root, usage.less(self._usage).cpu_seconds)
+        children = self._cpu.processes.children()
+        upper = tree_upper(
+            tracker,
+            largest_bytes=max(usage.largest_bytes, children.largest_bytes),
+            child_faults=children.minor_faults,
+        )
         return Findings(
             wall_seconds=wall,
-            cpu_seconds=self._cpu_seconds(usage),
-            thread_cpu_seconds=thread_cpu,
-            wait_seconds=wait,
+            cpu_seconds=spent.cpu,
+            thread_cpu_seconds=spent.thread_cpu,
+            wait_seconds=spent.thread_wait,
             base_bytes=tracker.base_bytes,
             lower_bytes=tracker.lower_bytes,
-            upper_bytes=max(tracker.lower_bytes, tree_upper(tracker, usage.largest_bytes)),
+            upper_bytes=max(tracker.lower_bytes, upper),
             file_bytes=tracker.file_bytes,
             shared_bytes=tracker.shared_bytes,
             peak_seconds=min(wall, tracker.peak_seconds),
@@ -414,22 +351,29 @@ class Sampler:
             processes=tuple(self._life(life) for life in self._largest()),
             points=tuple(
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
-                for point in tracker.points[:MAX_POINTS]
+                for point in tracker.points()
             ),
             notes=self._notes,
         )
 
     def _largest(self) -> list[Life]:
-        """The ten processes that mattered most at the peak."""
-        lives = [*self._tracker.lives.values(), *self._tracker.ended]
-        return sorted(lives, key=lambda life: (life.at_peak, life.peak), reverse=True)[:10]
+        """The processes that mattered most at the peak."""
+        return most_named([*self._tracker.lives.values(), *self._tracker.ended])
 
     def _life(self, life: Life) -> LifeFinding:
-        cpu = self._cpu.get(life.pid)
         return LifeFinding(
             pid=life.pid,
             name=life.name,
             peak_bytes=life.peak,
             at_peak_bytes=life.at_peak,
-            cpu_seconds=cpu.last - cpu.first if cpu else 0.0,
+            cpu_seconds=life.cpu_seconds - life.first_cpu_seconds,
         )
+
+
+def _adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:
+    """Whether a twin is as its parent is: between vfork and exec it runs in its parent's very memory.
+
+    Not even a proportional size would tell. A true fork that is so alike and has touched so little adds nothing yet.
+    """
+    apart = max(abs(memory.anon - parent.anon), abs(memory.file - parent.file))
+    return max(apart, faults * procfs.PAGE_BYTES) <= STILL_BYTES

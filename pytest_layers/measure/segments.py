@@ -32,18 +32,26 @@ def held_open(pid: int) -> dict[Key, int]:
     return found
 
 
-def mapped(pid: int) -> dict[Key, int]:
-    """Segments that `pid` maps, in bytes: a map outlives its descriptor.
+def mapped(pid: int) -> set[Key]:
+    """Segments that `pid` maps: a map outlives its descriptor."""
+    with contextlib.suppress(OSError):
+        lines = Path(f"/proc/{pid}/maps").read_bytes().split(b"\n")
+        return {key for line in lines if (key := _segment_of(line))}
+    return set()
 
-    `map_files` names them all but wants privileges; so the size is that of the map's resident pages (smaps).
+
+def mapped_bytes(pid: int) -> dict[Key, int]:
+    """The share that `pid` has of the segments it maps: pages that others map too are divided among all (smaps).
+
+    `map_files` would give their whole sizes but wants privileges. Dear: about 14 ms per GB that is mapped.
     """
     found: dict[Key, int] = {}
     key: Key | None = None
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/smaps").read_bytes().split(b"\n"):
-            if line.startswith(b"Rss:") and key is not None:
+            if line.startswith(b"Pss:") and key is not None:
                 found[key] = found.get(key, 0) + int(line.split()[1]) * 1024
-            elif line[:1].isdigit() or b"-" in line[:17]:
+            elif b"-" in line[:17]:
                 key = _segment_of(line)
     return found
 
@@ -81,13 +89,25 @@ def on_tmpfs(folder: str) -> bool:
 
 
 class Segments:
-    """The segments of one case: those its processes hold, and tmpfs files that appeared since it began."""
+    """The segments of one case: those its processes hold, and tmpfs files that appeared since it began.
+
+    Of files that were there before only what they grew by is counted, and only where a process of the case holds them.
+    """
 
     def __init__(self, folders: Iterable[str] = (SHARED_FOLDER,)) -> None:
         self._folders = [folder for folder in folders if on_tmpfs(folder)]
-        self._foreign = self._files().keys()
+        self._foreign = self._files()
         self._held: set[Key] = set()
         self.sizes: dict[Key, int] = {}
+
+    def used_bytes(self) -> int:
+        """What is used of the folders, by whomever: when it moved, `read` may find something new."""
+        used = 0
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                told = os.statvfs(folder)
+                used += (told.f_blocks - told.f_bfree) * told.f_frsize
+        return used
 
     def _files(self) -> dict[Key, int]:
         found: dict[Key, int] = {}
@@ -98,15 +118,24 @@ class Segments:
     def read(self, shared_by_pid: dict[int, int]) -> int:
         """Bytes of all segments of the tree, given what each process maps of shared memory (`RssShmem`)."""
         held: dict[Key, int] = {}
-        for pid, shared in shared_by_pid.items():
-            own = held_open(pid)
-            if shared > sum(own.values()):
-                own = mapped(pid) | own
-            held |= own
-        new = {key: size for key, size in self._files().items() if key not in self._foreign}
-        self._held |= held.keys()
-        self.sizes = new | held
-        return sum(self.sizes.values())
+        for pid in shared_by_pid:
+            held |= held_open(pid)
+        files = self._files()
+        known = files.keys() | held.keys()
+        maps = {pid: mapped(pid) for pid, shared in shared_by_pid.items() if shared}
+        for pid, keys in maps.items():
+            if keys - known:
+                for key, size in mapped_bytes(pid).items():
+                    if key not in known:
+                        held[key] = held.get(key, 0) + size
+        self._held |= held.keys() | set().union(*maps.values())
+        new = {
+            key: size
+            for key, size in files.items()
+            if key in self._held or key not in self._foreign
+        }
+        self.sizes = {key: size - self._foreign.get(key, 0) for key, size in (held | new).items()}
+        return sum(size for size in self.sizes.values() if size > 0)
 
     def remove_left(self) -> list[str]:
         """Remove segments that the tree held and left behind; gives their paths.
@@ -115,13 +144,20 @@ class Segments:
         """
         removed = []
         for folder in self._folders:
-            for path, _, names in os.walk(folder):
-                for name in names:
-                    file = os.path.join(path, name)  # noqa: PTH118
+            for path, _, names in os.walk(folder, topdown=False):
+                own = [name for name in names if self._remove(os.path.join(path, name))]  # noqa: PTH118
+                removed += [os.path.join(path, name) for name in own]  # noqa: PTH118
+                if own and path != folder:
                     with contextlib.suppress(OSError):
-                        stat = os.lstat(file)
-                        key = stat.st_dev, stat.st_ino
-                        if key in self._held and key not in self._foreign:
-                            os.unlink(file)  # noqa: PTH108
-                            removed.append(file)
+                        os.rmdir(path)  # noqa: PTH106
         return removed
+
+    def _remove(self, file: str) -> bool:
+        """Remove a file that the tree held and that was not there before; whether that was so."""
+        with contextlib.suppress(OSError):
+            stat = os.lstat(file)
+            key = stat.st_dev, stat.st_ino
+            if key in self._held and key not in self._foreign:
+                os.unlink(file)  # noqa: PTH108
+                return True
+        return False

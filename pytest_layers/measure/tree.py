@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterable
 
 from pytest_layers.measure import procfs
+from pytest_layers.measure.procfs import ChildUsage
+
+CLEANERS = "resource_tracker"
+"""In the command line of the process by which multiprocessing and loky unlink what a dead process left."""
+CLEANING_SECONDS = 2.0
+"""For it to do that, when it is alone."""
+QUIET_SECONDS = 0.1
 
 
 def descendants(pid: int, *, without: int = 0) -> list[int]:
@@ -25,33 +33,60 @@ def end(supervisor: int, *, case: int, deadline_seconds: float = 10.0) -> list[s
     """End everything below `supervisor`, which must be a subreaper; `case` is left to be waited for.
 
     Stopped first, then killed, until nothing is left: a process that forks in between is
-    otherwise faster.
+    otherwise faster. Those that clean up after the others are given the time for it.
 
     Returns:
         The command lines of what was alive.
     """
     ended: dict[int, str] = {}
-    last = time.monotonic() + deadline_seconds
-    while time.monotonic() < last:
-        alive = [pid for pid in descendants(supervisor) if not procfs.is_dead(pid)]
+    started = alone = time.monotonic()
+    while (now := time.monotonic()) - started < deadline_seconds:
+        alive = _alive(supervisor)
         if not alive:
             break
-        ended |= {pid: command for pid in alive if (command := procfs.command_line(pid))}
-        for number in (signal.SIGSTOP, signal.SIGKILL):
-            for pid in alive:
-                _send(pid, number)
+        ended |= alive
+        others = {pid: line for pid, line in alive.items() if CLEANERS not in line}
+        alone = now if others else alone
+        _kill(others if now - alone < CLEANING_SECONDS else alive)
         time.sleep(0.001)
         reap(without=case)
-    return list(ended.values())
+    return [line for line in ended.values() if line and CLEANERS not in line]
 
 
-def reap(*, without: int = 0) -> float:
+def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
+    """End every process with `tag` in its first environment: what is left where a supervisor was killed.
+
+    A process has none to show while it is being started, so they are looked for more than once.
+    """
+    now = time.monotonic()
+    last, quiet = now + deadline_seconds, now + QUIET_SECONDS
+    while now < min(last, quiet):
+        tagged = [pid for pid in procfs.all_pids() if procfs.has_in_environment(pid, tag)]
+        _kill(tagged)
+        time.sleep(0.005)
+        now = time.monotonic()
+        quiet = now + QUIET_SECONDS if tagged else quiet
+
+
+def _alive(supervisor: int) -> dict[int, str]:
+    """Command lines of all living processes below `supervisor`."""
+    pids = [pid for pid in descendants(supervisor) if not procfs.is_dead(pid)]
+    return {pid: procfs.command_line(pid) for pid in pids}
+
+
+def _kill(pids: Iterable[int]) -> None:
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in pids:
+            _send(pid, number)
+
+
+def reap(*, without: int = 0) -> ChildUsage:
     """Collect ended children, adopted ones too, but not `without`.
 
     Returns:
-        Their CPU seconds, with those of descendants that were waited for.
+        What is known of them, and of descendants that they waited for.
     """
-    seconds = 0.0
+    found = ChildUsage()
     for pid in procfs.children(os.getpid()):
         if pid == without:
             continue
@@ -60,8 +95,9 @@ def reap(*, without: int = 0) -> float:
         except ChildProcessError:
             continue
         if reaped:
-            seconds += usage.ru_utime + usage.ru_stime
-    return seconds
+            seconds = usage.ru_utime + usage.ru_stime
+            found = found.plus(ChildUsage(seconds, usage.ru_maxrss * 1024, usage.ru_minflt))
+    return found
 
 
 def _send(pid: int, number: int) -> None:

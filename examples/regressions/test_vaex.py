@@ -1,0 +1,46 @@
+"""What innocent pull requests did to the reports in Vaex."""
+
+import re
+
+import budgets
+import pyarrow as pa
+import pytest
+from shop import URGENT, reports_for
+
+from pytest_layers.testing import assert_same_rows
+
+pytestmark = pytest.mark.layers("vaex")
+
+
+def values_first(sales):
+    """'NumPy will do.' The mapped column becomes Python objects in memory, one for each row."""
+    north = sales.region.to_numpy() == "north"
+    return pa.table({"amount": [sales.amount.to_numpy()[north].sum()]})
+
+
+@budgets.north_revenue
+@pytest.mark.xfail(strict=True, reason="takes the values of whole columns")
+def test_values_first(engine, sales, measured):
+    frame = engine.scan(sales)
+    with measured:
+        result = engine.collect(values_first(frame))
+    assert_same_rows(result, engine.collect(reports_for(engine).north_revenue(frame)))
+
+
+def is_urgent(note):
+    return note is not None and re.search(URGENT, note) is not None
+
+
+def apply_to_each_row(sales):
+    """'Use the is_urgent we have.' Python is called for each row, by one thread at a time."""
+    urgent = sales.note.apply(is_urgent, multiprocessing=False)
+    return pa.table({"amount": [sales[urgent].sum("amount").item()]})
+
+
+@budgets.urgent_revenue
+@pytest.mark.xfail(strict=True, reason="apply calls Python for each row, under the GIL")
+def test_apply_to_each_row(engine, sales, measured):
+    frame = engine.scan(sales)
+    with measured:
+        result = engine.collect(apply_to_each_row(frame))
+    assert_same_rows(result, engine.collect(reports_for(engine).urgent_revenue(frame)))

@@ -1,0 +1,258 @@
+"""Beside other plugins: theirs works, and ours works."""
+
+import pytest
+
+HEAD = """
+    import pytest
+    from pytest import mark
+
+    CASE = mark.memory_ceiling("1GiB")
+    BROKEN = mark.memory_ceiling("8MiB")
+
+    def hold():
+        return bytearray(b"x") * (32 * 2**20)
+"""
+
+THREE = (
+    HEAD
+    + """
+    @CASE
+    def test_well(): pass
+
+    @BROKEN
+    def test_broken(): hold()
+
+    def test_plain(): pass
+"""
+)
+
+
+def outcomes(ran):
+    return {name: result.outcome for name, result in ran.cases.items()}
+
+
+def test_xdist_runs_cases_on_its_workers_and_the_results_come_together(layers):
+    ran = layers.run(THREE, "-n2", "-v", plugins=["xdist"])
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert "[gw0]" in ran.out
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert {row[0] for row in ran.table} >= {"test_well", "test_broken"}
+    assert ran.run.cores_given == ran.run.machine.cores
+
+
+def test_xdist_keeps_measured_windows_apart(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import time
+
+    @CASE
+    @mark.parametrize("n", [1, 2])
+    def test_it(n):
+        with open("times", "a") as file:
+            print(time.monotonic(), file=file)
+            time.sleep(0.3)
+            print(time.monotonic(), file=file, flush=True)
+    """,
+        "-n2",
+        plugins=["xdist"],
+    )
+    assert ran.outcomes == {"passed": 2}
+    times = [float(line) for line in (layers.path / "times").read_text().split()]
+    assert times == sorted(times)
+
+
+def test_cov_counts_what_plain_tests_run_and_does_not_disturb_cases(layers):
+    pytest.importorskip("pytest_cov")
+    layers.write("mine.py", "def used():\n    return 1\n\n\ndef not_used():\n    return 2\n")
+    layers.write("conftest.py", "import sys; sys.path.insert(0, '.')")
+    ran = layers.run(
+        HEAD
+        + """
+    import mine
+
+    def test_plain(): mine.used()
+
+    @CASE
+    def test_case(): mine.used()
+
+    @BROKEN
+    def test_broken(): hold()
+    """,
+        "--cov=mine",
+        "--cov-report=term-missing",
+        plugins=["cov"],
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert ["mine.py", "4", "1", "75%", "6"] in [line.split() for line in ran.lines]
+    assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
+
+
+def test_rerunfailures_runs_plain_tests_again_and_leaves_cases_to_us(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    def test_flaky(seen=[]):
+        seen.append(1)
+        assert len(seen) == 2
+
+    @BROKEN
+    def test_broken(): hold()
+
+    @CASE
+    def test_well(): pass
+    """,
+        "--reruns=1",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes["passed"] == 2
+    assert ran.outcomes["failed"] == 1
+    assert ran.outcomes["rerun"] >= 1
+    assert outcomes(ran)["test_broken"] == "failed"
+    assert outcomes(ran)["test_well"] == "passed"
+
+
+def test_timeout_ends_the_test_of_a_case_and_a_plain_one(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import time
+
+    @CASE
+    @mark.timeout(0.5)
+    def test_case(): time.sleep(30)
+
+    @mark.timeout(0.2)
+    def test_plain(): time.sleep(30)
+
+    @BROKEN
+    def test_broken(): hold()
+    """,
+        "--timeout=20",
+        plugins=["timeout"],
+    )
+    assert ran.outcomes == {"failed": 3}
+    assert "Timeout" in ran.case("test_case").reason
+    assert ran.verdict("test_broken").outcome == "failed"
+
+
+def test_benchmark_measures_in_a_case_too(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    def test_plain(benchmark): assert benchmark(sum, range(10)) == 45
+
+    @CASE
+    def test_case(benchmark): assert benchmark(sum, range(10)) == 45
+
+    @BROKEN
+    def test_broken(benchmark): benchmark.pedantic(hold)
+    """,
+        "--benchmark-min-time=0.0001",
+        "--benchmark-max-time=0.01",
+        plugins=["benchmark"],
+    )
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert "benchmark: 1 tests" in ran.out
+    assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
+
+
+def test_asyncio_tests_may_have_limits(layers):
+    layers.write("pytest.ini", "[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    ran = layers.run(
+        HEAD
+        + """
+    import asyncio
+
+    @mark.asyncio
+    @CASE
+    async def test_well(): await asyncio.sleep(0.2)
+
+    @mark.asyncio
+    @BROKEN
+    async def test_broken():
+        await asyncio.sleep(0)
+        hold()
+
+    @mark.asyncio
+    async def test_plain(): await asyncio.sleep(0)
+    """,
+        plugins=["asyncio"],
+    )
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.case("test_well").measurement.wall_seconds >= 0.2
+
+
+def test_hypothesis_draws_all_its_examples_within_the_window(layers):
+    pytest.importorskip("hypothesis")
+    ran = layers.run(
+        HEAD
+        + """
+    from hypothesis import given, settings, strategies
+
+    FEW = settings(max_examples=10, database=None, deadline=None)
+
+    @CASE
+    @FEW
+    @given(strategies.integers())
+    def test_well(n): print("DRAWN")
+
+    @BROKEN
+    @FEW
+    @given(strategies.integers())
+    def test_broken(n): hold()
+
+    @CASE
+    @FEW
+    @given(strategies.integers())
+    def test_wrong(n): assert n < 5
+    """,
+        "-rP",
+        plugins=["hypothesis"],
+    )
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed", "test_wrong": "failed"}
+    assert ran.lines.count("DRAWN") == 10
+    assert "n=5," in ran.out, "the smallest failing example"
+
+
+def test_another_order_of_the_tests(layers):
+    layers.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            items.reverse()
+        """,
+    )
+    ran = layers.run(THREE)
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert list(ran.cases) == ["test_broken", "test_well"]
+
+
+def test_all_of_them_together(layers):
+    layers.write("pytest.ini", "[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    layers.write("test_it.py", THREE)
+    args = (f"--layers-report={layers.report}", f"--layers-cache-dir={layers.cache}")
+    ran = layers.bare(*args, "-n2", "--reruns=1", "--timeout=60", "--cov=.", process=True)
+    assert ran.outcomes["passed"] == 2
+    assert ran.outcomes["failed"] == 1
+    assert ran.case("test_well").outcome == "passed"
+
+
+def test_what_another_plugin_does_around_the_call_is_outside_the_window(layers):
+    layers.write(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_call(item):
+            held = bytearray(b"x") * (32 * 2**20)
+            open("around", "a").write("once ")
+            return (yield)
+        """,
+    )
+    ran = layers.run(HEAD + "\n    @BROKEN\n    def test_it(): pass\n")
+    assert (layers.path / "around").read_text() == "once "
+    assert ran.verdict("test_it").outcome == "passed"

@@ -1,0 +1,48 @@
+"""`--layers-cache-dir` and `--layers-cache-size`: where data sets are kept, and how many."""
+
+TEXT = """
+    def test_it(sales):
+        print("PATH", sales.path)
+"""
+
+
+def kept(folder):
+    return sorted(path.parent.name.split("-")[1] for path in folder.glob("*/dataset.json"))
+
+
+def test_data_is_made_in_the_folder_given_and_found_there_again(layers):
+    folder = layers.path / "here"
+    first = layers.run(TEXT, f"--layers-cache-dir={folder}", "--layers-sizes=1k", "-rP")
+    made = {path: path.stat().st_mtime_ns for path in folder.glob("sales-1000-*/data.*")}
+    again = layers.run(TEXT, f"--layers-cache-dir={folder}", "--layers-sizes=1k", "-rP")
+    assert first.outcomes == again.outcomes == {"passed": 1}
+    assert f"PATH {folder}" in again.out
+    assert {path: path.stat().st_mtime_ns for path in made} == made != {}
+
+
+def test_making_data_is_not_measured(layers):
+    folder = layers.path / "here"
+    ran = layers.run(TEXT, f"--layers-cache-dir={folder}", "--layers-sizes=200k")
+    assert ran.case("test_it[200k]").measurement.wall_seconds < 0.2
+    assert ran.case("test_it[200k]").measurement.base_bytes < 100 * 2**20
+
+
+def test_ini_file_sets_the_folder(layers):
+    layers.write("pytest.ini", f"[pytest]\nlayers_cache_dir = {layers.path}/there\n")
+    layers.write("test_it.py", TEXT)
+    layers.bare("-p", "pytest_layers.plugin", "--layers-sizes=1k", autoload=False)
+    assert kept(layers.path / "there") == ["1000"]
+
+
+def test_the_least_recently_used_goes_first_where_there_is_no_room(layers):
+    folder = layers.path / "small"
+    args = (f"--layers-cache-dir={folder}", "--layers-cache-size=1KB")
+    layers.run(TEXT, *args, "--layers-sizes=1k,2k")
+    assert kept(folder) == ["2000"]
+
+
+def test_without_it_the_users_own_cache_folder_is_used(layers, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(layers.path / "xdg"))
+    layers.write("test_it.py", TEXT)
+    layers.bare("-p", "pytest_layers.plugin", "--layers-sizes=1k", autoload=False)
+    assert kept(layers.path / "xdg" / "pytest-layers") == ["1000"]

@@ -1,0 +1,85 @@
+"""`--layers-isolation`: a process for each case, or pytest's own."""
+
+import os
+
+TEXT = """
+    import os
+    import pytest
+
+    @pytest.mark.memory_ceiling("1GiB")
+    def test_case():
+        with open("pids", "a") as file:
+            print("case", os.getpid(), file=file)
+
+    def test_plain():
+        with open("pids", "a") as file:
+            print("plain", os.getpid(), file=file)
+"""
+
+
+def pids(layers):
+    return dict(line.split() for line in (layers.path / "pids").read_text().splitlines())
+
+
+def test_a_case_has_a_process_of_its_own_and_other_tests_have_not(layers):
+    ran = layers.run(TEXT)
+    assert ran.outcomes == {"passed": 2}
+    assert pids(layers)["plain"] == str(os.getpid()) != pids(layers)["case"]
+    assert ran.case("test_case").isolation == "case"
+
+
+def test_none_runs_in_place_measures_and_says_that_it_is_tainted(layers):
+    ran = layers.run(TEXT, "--layers-isolation=none")
+    assert ran.outcomes == {"passed": 2}
+    assert set(pids(layers).values()) == {str(os.getpid())}
+    assert ran.case("test_case").isolation == "none"
+    assert ran.case("test_case").measurement.wall_seconds > 0
+    assert ran.verdict("test_case").outcome == "passed"
+    assert ran.remarks == (
+        "1 case measured in pytest's own process (isolation none):"
+        " the figures are tainted by what ran before"
+    )
+
+
+def test_limits_hold_in_place_too(layers):
+    ran = layers.run(
+        """
+        import pytest
+
+        @pytest.mark.memory_ceiling("8MiB")
+        def test_over():
+            held = bytearray(range(256)) * 2**17
+
+        @pytest.mark.memory_ceiling("8MiB")
+        def test_narrowed(measured):
+            held = bytearray(range(256)) * 2**17
+            with measured:
+                pass
+
+        @pytest.mark.memory_ceiling("8MiB")
+        def test_broken():
+            assert 1 == 2
+
+        @pytest.mark.memory_ceiling("8MiB")
+        def test_left_out():
+            pytest.skip("not today")
+        """,
+        "--layers-isolation=none",
+    )
+    assert {name: result.outcome for name, result in ran.cases.items()} == {
+        "test_over": "failed",
+        "test_narrowed": "passed",
+        "test_broken": "failed",
+        "test_left_out": "skipped",
+    }
+    assert ran.case("test_broken").reason == "assert 1 == 2"
+
+
+def test_ini_file_sets_it_and_the_command_line_wins(layers):
+    layers.write("pytest.ini", "[pytest]\nlayers_isolation = none\n")
+    assert layers.run(TEXT).case("test_case").isolation == "none"
+    assert layers.run(TEXT, "--layers-isolation=case").case("test_case").isolation == "case"
+
+
+def test_debugger_runs_in_place(layers):
+    assert layers.run(TEXT, "--pdb").case("test_case").isolation == "none"

@@ -1,0 +1,125 @@
+"""The examples as their users run them: what is good passes, and every regression is caught by its limit."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_layers.engines import BUILTIN
+from pytest_layers.records import CaseResult, Run
+from pytest_layers.report import document
+
+pytestmark = pytest.mark.real
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+RUNNABLE = {engine.name for engine in BUILTIN if engine.obstacle() is None}
+ONE_CORE = {"pandas", "pandas-arrow"}
+"""They have no cores to lose."""
+
+REGRESSIONS = {
+    ("test_join_first", "pandas"): "memory_ceiling",
+    ("test_join_first", "pandas-arrow"): "memory_ceiling",
+    ("test_copy_first", "pandas"): "memory_ceiling",
+    ("test_table_first", "arrow"): "memory_ceiling",
+    ("test_batch_by_batch", "arrow"): "min_cores",
+    ("test_collect_first", "polars"): "memory_ceiling",
+    ("test_call_for_each_row", "polars"): "min_cores",
+    ("test_loop_over_rows", "polars"): "min_cores",
+    ("test_collect_first", "polars-streaming"): "memory_ceiling",
+    ("test_call_for_each_row", "polars-streaming"): "min_cores",
+    ("test_loop_over_rows", "polars-streaming"): "min_cores",
+    ("test_values_first", "vaex"): "memory_ceiling",
+    ("test_apply_to_each_row", "vaex"): "min_cores",
+    ("test_fetch_first", "duckdb"): "memory_ceiling",
+    ("test_one_thread", "duckdb"): "min_cores",
+    ("test_counted", None): "memory_ceiling",
+}
+"""Test and engine of each, and the kind of the limit that must catch it."""
+
+
+@dataclass(frozen=True)
+class Session:
+    status: int
+    output: str
+    run: Run
+
+    def cases(self, *, regressions: bool) -> list[CaseResult]:
+        """Those that could run here, of one kind or the other."""
+        return [
+            result
+            for result in self.run.cases
+            if result.outcome != "skipped"
+            and result.case.nodeid.startswith("regressions/") == regressions
+        ]
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """One run over all engines; its data come from the user's cache, as they take a gigabyte."""
+    folder = tmp_path_factory.mktemp("examples")
+    report = folder / "run.json"
+    command = [sys.executable, "-m", "pytest", EXAMPLES, "--layers=all", "--xfail-tb"]
+    ended = subprocess.run(
+        [*command, f"--layers-report={report}", "-p", "no:cacheprovider"],
+        cwd=folder,
+        env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert report.exists(), ended.stdout
+    return Session(ended.returncode, ended.stdout, document.read(report))
+
+
+def name_of(result: CaseResult) -> tuple[str, str | None]:
+    return result.case.nodeid.partition("::")[2].partition("[")[0], result.case.engine
+
+
+def kinds(result: CaseResult, outcome: str) -> set[str]:
+    return {verdict.limit.kind for verdict in result.verdicts if verdict.outcome == outcome}
+
+
+def test_passes_as_a_whole(session):
+    assert session.status == pytest.ExitCode.OK, session.output
+
+
+def test_every_engine_takes_part(session):
+    for regressions in (False, True):
+        cases = session.cases(regressions=regressions)
+        assert {result.case.engine for result in cases} - {None} == RUNNABLE
+
+
+def test_what_is_good_passes_every_limit(session):
+    for result in session.cases(regressions=False):
+        assert result.outcome == "passed", (name_of(result), result.reason)
+        assert result.verdicts
+        assert {verdict.outcome for verdict in result.verdicts} == {"passed"}
+
+
+def test_every_regression_is_caught_by_its_limit(session):
+    caught = {name_of(result): result for result in session.cases(regressions=True)}
+    expected = {name for name in REGRESSIONS if name[1] in RUNNABLE | {None}}
+    assert set(caught) == expected
+    for name, result in caught.items():
+        assert result.outcome == "xfailed", (name, result.reason)
+        assert REGRESSIONS[name] in kinds(result, "failed"), name
+
+
+def test_no_regression_fails_by_an_error(session):
+    """An xfail takes any failure for the expected one; only a limit's text has no `E` lines."""
+    expected_failures = session.output.partition("= XFAILURES =")[2]
+    assert expected_failures
+    assert re.findall(r"^E  .*", expected_failures, re.MULTILINE) == []
+
+
+@pytest.mark.parametrize("engine", sorted(RUNNABLE))
+def test_each_engine_has_regressions_of_each_kind(session, engine):
+    cases = [r for r in session.cases(regressions=True) if r.case.engine == engine]
+    broken = set().union(*(kinds(result, "failed") for result in cases))
+    expected = {"memory_ceiling"} if engine in ONE_CORE else {"memory_ceiling", "min_cores"}
+    assert broken == expected

@@ -1,0 +1,238 @@
+import dataclasses
+
+import pytest
+
+from pytest_layers.judge import limits
+from pytest_layers.judge.limits import Ground, StopLines, judge
+from pytest_layers.records import Bracket, Limit, Measurement, ProcessPeak
+
+MIB, GIB = 2**20, 2**30
+GROUND = Ground(data_bytes=100 * MIB, rows=1_000_000, ram_bytes=16 * GIB, cores_given=4)
+NO_DATA = Ground(data_bytes=0, rows=0, ram_bytes=16 * GIB, cores_given=4)
+MEASURED = Measurement(
+    wall_seconds=10.0,
+    cpu_seconds=20.0,
+    wait_seconds=0.0,
+    cores_given=4,
+    base_bytes=50 * MIB,
+    total=Bracket(250 * MIB, 260 * MIB),
+    growth=Bracket(200 * MIB, 210 * MIB),
+    file_bytes=0,
+    shared_bytes=0,
+    peak_seconds=3.0,
+    processes=(
+        ProcessPeak(7, "python", 250 * MIB, 200 * MIB, 5.0),
+        ProcessPeak(8, "worker", 60 * MIB, 50 * MIB, 15.0),
+        ProcessPeak(9, "helper", 60 * MIB, 0, 0.0),
+    ),
+    timeline=(),
+    samples=5,
+    longest_gap_seconds=0.1,
+)
+
+
+def measured(**changes):
+    return dataclasses.replace(MEASURED, **changes)
+
+
+def ceiling(asked, of="growth"):
+    return Limit("memory_ceiling", asked, of)
+
+
+def floor(asked):
+    return Limit("min_cores", asked)
+
+
+def outcome(limit, measurement=MEASURED, ground=GROUND):
+    return judge(limit, measurement, ground).outcome
+
+
+class TestCeiling:
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            (f"{210 * MIB}B", "passed"),
+            (f"{210 * MIB - 1}B", "inconclusive"),
+            (f"{200 * MIB}B", "inconclusive"),
+            (f"{200 * MIB - 1}B", "failed"),
+        ],
+    )
+    def test_it_is_sure_where_both_ends_of_the_bracket_agree(self, asked, expected):
+        assert outcome(ceiling(asked)) == expected
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [("260MiB", "passed"), ("255MiB", "inconclusive"), ("249MiB", "failed")],
+    )
+    def test_a_total_is_held_against_the_total(self, asked, expected):
+        assert outcome(ceiling(asked, "total")) == expected
+
+    def test_an_exact_peak_at_the_ceiling_passes(self):
+        exact = measured(growth=Bracket(200 * MIB, 200 * MIB))
+        assert outcome(ceiling("200MiB"), exact) == "passed"
+
+    def test_it_may_be_asked_by_data(self):
+        assert outcome(ceiling("2.1x")) == "passed"
+        assert outcome(ceiling("1.9x")) == "failed"
+
+    def test_passing_says_by_how_much(self):
+        verdict = judge(ceiling("1x + 150MiB"), MEASURED, GROUND)
+        assert verdict.text == (
+            "memory growth 210 MiB is under the ceiling of 250 MiB (1x + 150MiB) by 40.0 MiB"
+        )
+        assert (verdict.limit_value, verdict.measured_value) == (250 * MIB, 210 * MIB)
+        assert verdict.details == ""
+
+    def test_failing_says_by_how_much_and_how_many_times(self):
+        verdict = judge(ceiling("100MiB"), MEASURED, GROUND)
+        assert verdict.text == (
+            "memory growth 200 MiB is over the ceiling of 100 MiB by 100 MiB (2.0 times)"
+        )
+        assert (verdict.limit_value, verdict.measured_value) == (100 * MIB, 200 * MIB)
+
+    def test_over_no_memory_at_all_is_not_counted_in_times(self):
+        verdict = judge(ceiling("0B"), MEASURED, GROUND)
+        assert verdict.text == "memory growth 200 MiB is over the ceiling of 0 B by 200 MiB"
+
+    def test_a_doubt_names_both_ends(self):
+        verdict = judge(ceiling("205MiB", "growth"), MEASURED, GROUND)
+        assert verdict.text == (
+            "memory growth lies between 200 MiB and 210 MiB, and so does the ceiling of 205 MiB"
+        )
+
+    def test_the_details_say_who_held_what_and_when(self):
+        shared = measured(shared_bytes=30 * MIB, notes=("a note",))
+        assert judge(ceiling("100MiB"), shared, GROUND).details.splitlines() == [
+            "peak read 3.00 s into the 10.0 s measured",
+            "footprint when the measuring began: 50.0 MiB",
+            "data: 1,000,000 rows, 100 MiB in Arrow memory; growth 2.1 x data",
+            "shared memory, counted once: 30.0 MiB",
+            "held then:   200 MiB  python (pid 7)",
+            "held then:  50.0 MiB  worker (pid 8)",
+            "a note",
+        ]
+
+    def test_without_data_nothing_is_said_of_it(self):
+        assert "data" not in judge(ceiling("100MiB"), MEASURED, NO_DATA).details
+
+    def test_the_five_largest_are_named(self):
+        many = tuple(ProcessPeak(pid, "python", MIB, MIB, 0.0) for pid in range(9))
+        assert judge(ceiling("1B"), measured(processes=many), GROUND).details.count("held") == 5
+
+
+class TestFloor:
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [("2", "passed"), ("2.0001", "inconclusive"), ("2.1", "inconclusive"), ("2.2", "failed")],
+    )
+    def test_a_long_window_has_a_margin_of_a_twentieth(self, asked, expected):
+        assert outcome(floor(asked)) == expected
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"), [("2", "passed"), ("2.3", "inconclusive"), ("2.4", "failed")]
+    )
+    def test_a_short_one_has_a_wider_margin(self, asked, expected):
+        short = measured(wall_seconds=0.4, cpu_seconds=0.8)
+        assert outcome(floor(asked), short) == expected
+
+    def test_a_second_of_work_is_long(self):
+        long = measured(wall_seconds=0.5, cpu_seconds=1.0)
+        assert outcome(floor("2.3"), long) == "failed"
+
+    def test_too_little_work_is_not_judged(self):
+        tiny = measured(wall_seconds=0.1, cpu_seconds=0.1999)
+        verdict = judge(floor("4"), tiny, GROUND)
+        assert verdict.outcome == "inconclusive"
+        assert verdict.text == (
+            "the floor of 4.00: 200 ms of CPU time is too short to judge cores by"
+            " (200 ms at least); use a larger size"
+        )
+
+    def test_a_fifth_of_a_second_is_judged(self):
+        least = measured(wall_seconds=0.1, cpu_seconds=limits.LEAST_CPU_SECONDS)
+        assert outcome(floor("2"), least) == "passed"
+
+    def test_waiting_for_a_core_counts_as_wanting_it(self):
+        assert outcome(floor("3"), measured(wait_seconds=10.0)) == "passed"
+
+    def test_a_share_is_of_the_cores_given(self):
+        assert outcome(floor("50%")) == "passed"
+        assert outcome(floor("60%")) == "failed"
+
+    def test_passing_says_by_how_much(self):
+        verdict = judge(floor("1.5"), measured(wait_seconds=5.0), GROUND)
+        assert verdict.text == "cores wanted 2.50 (used 2.00) reach the floor of 1.50 by 1.00"
+        assert (verdict.limit_value, verdict.measured_value) == (1.5, 2.5)
+
+    def test_failing_says_by_how_much_and_of_what(self):
+        verdict = judge(floor("75%"), MEASURED, GROUND)
+        assert verdict.text == (
+            "cores wanted 2.00 (used 2.00) are under the floor of 3.00 (75% of 4 cores given)"
+            " by 1.00"
+        )
+
+    def test_one_core_is_not_plural(self):
+        one = dataclasses.replace(GROUND, cores_given=1)
+        verdict = judge(floor("75%"), measured(wall_seconds=40.0), one)
+        assert "(75% of 1 core given)" in verdict.text
+
+    def test_the_details_say_where_the_time_went(self):
+        verdict = judge(floor("4"), measured(wait_seconds=1.5, notes=("a note",)), GROUND)
+        assert verdict.details.splitlines() == [
+            "20.0 s of CPU time in 10.0 s, 1.50 s spent waiting for a core",
+            "  15.0 s  worker (pid 8)",
+            "  5.00 s  python (pid 7)",
+            "    0 ms  helper (pid 9)",
+            "a note",
+        ]
+
+
+class TestStopLines:
+    def test_a_runaway_is_stopped_far_past_its_ceiling(self):
+        lines = limits.stop_lines([ceiling("100MiB")], GROUND)
+        assert lines == StopLines(growth_bytes=200 * MIB + GIB)
+
+    def test_the_nearest_of_each_kind_counts(self):
+        asked = [ceiling("2GiB"), ceiling("1GiB"), ceiling("3GiB", "total"), floor("2")]
+        assert limits.stop_lines(asked, GROUND) == StopLines(3 * GIB, 7 * GIB)
+
+    def test_no_ceiling_has_no_line(self):
+        assert limits.stop_lines([floor("2")], GROUND) == StopLines()
+
+    def test_a_ceiling_by_data_has_none_before_the_data_is_known(self):
+        assert limits.stop_lines([ceiling("2x")], NO_DATA) == StopLines()
+        assert limits.stop_lines([ceiling("2x")], GROUND) == StopLines(400 * MIB + GIB)
+
+
+class TestWorthRepeating:
+    def verdict(self, limit, measurement=MEASURED):
+        return judge(limit, measurement, GROUND)
+
+    def test_sure_verdicts_are_not(self):
+        sure = [
+            self.verdict(ceiling("1GiB")),
+            self.verdict(ceiling("1B")),
+            self.verdict(floor("1")),
+        ]
+        assert not limits.worth_repeating(sure, MEASURED)
+
+    def test_a_doubtful_ceiling_is(self):
+        assert limits.worth_repeating([self.verdict(ceiling("205MiB"))], MEASURED)
+
+    def test_a_doubtful_floor_is(self):
+        assert limits.worth_repeating([self.verdict(floor("2.05"))], MEASURED)
+
+    def test_a_window_too_short_for_cores_is_not(self):
+        tiny = measured(wall_seconds=0.1, cpu_seconds=0.1)
+        assert not limits.worth_repeating([self.verdict(floor("2"), tiny)], tiny)
+
+    def test_a_doubtful_ceiling_of_a_short_window_is(self):
+        tiny = measured(wall_seconds=0.1, cpu_seconds=0.1)
+        doubtful = [self.verdict(floor("2"), tiny), self.verdict(ceiling("205MiB"), tiny)]
+        assert limits.worth_repeating(doubtful, tiny)
+
+
+def test_a_limit_without_a_measurement_is_not_judged():
+    verdict = limits.unmeasured(ceiling("1x"), "the case crashed")
+    assert verdict.outcome == "inconclusive"
+    assert verdict.text == "memory_ceiling 1x not judged: the case crashed"

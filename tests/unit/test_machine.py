@@ -1,0 +1,164 @@
+import math
+import os
+
+import psutil
+import pytest
+
+from pytest_layers.measure import machine
+
+GIB = 2**30
+RAM = 16 * GIB
+
+
+@pytest.fixture
+def host(tmp_path, monkeypatch):
+    """A machine of 8 cores and 16 GiB whose cgroups are files that a test writes."""
+    root = tmp_path / "cgroup"
+    root.mkdir()
+    own = tmp_path / "self-cgroup"
+    monkeypatch.setattr(machine, "CGROUP_ROOT", root)
+    monkeypatch.setattr(machine, "CGROUP_FILE", own)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"total": RAM}))
+    monkeypatch.setattr(machine, "_mem_available_bytes", lambda: 12 * GIB)
+
+    def write(membership, **files):
+        own.write_text(membership)
+        for name, text in files.items():
+            path = root / name.replace("__", "/").replace("_dot_", ".")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    return write
+
+
+class TestNoCgroup:
+    def test_cores_are_those_of_the_affinity(self, host):
+        assert machine.available_cores() == 8
+
+    def test_memory_is_the_ram(self, host):
+        assert machine.memory_limit_bytes() == RAM
+
+    def test_spare_is_what_is_available(self, host):
+        assert machine.memory_spare_bytes() == 12 * GIB
+
+    def test_folders_without_limits_say_nothing(self, host):
+        host("0::/user.slice\n", user_dot_slice__memory_dot_max="max\n")
+        assert (machine.available_cores(), machine.memory_limit_bytes()) == (8, RAM)
+
+
+class TestVersion2:
+    def test_the_quota_in_cores_is_rounded_up(self, host):
+        host("0::/box\n", box__cpu_dot_max="150000 100000\n")
+        assert machine.available_cores() == 2
+
+    def test_no_quota_is_no_limit(self, host):
+        host("0::/box\n", box__cpu_dot_max="max 100000\n")
+        assert machine.available_cores() == 8
+
+    def test_there_is_one_core_at_least(self, host):
+        host("0::/box\n", box__cpu_dot_max="1000 100000\n")
+        assert machine.available_cores() == 1
+
+    def test_the_affinity_holds_below_a_larger_quota(self, host):
+        host("0::/box\n", box__cpu_dot_max="6400000 100000\n")
+        assert machine.available_cores() == 8
+
+    def test_the_limit_is_the_memory(self, host):
+        host("0::/box\n", box__memory_dot_max=f"{4 * GIB}\n")
+        assert machine.memory_limit_bytes() == 4 * GIB
+
+    def test_the_tightest_of_nested_ones_holds(self, host):
+        host(
+            "0::/outer/inner\n",
+            outer__memory_dot_max=f"{2 * GIB}\n",
+            outer__inner__memory_dot_max=f"{4 * GIB}\n",
+            outer__cpu_dot_max="300000 100000\n",
+            outer__inner__cpu_dot_max="max 100000\n",
+        )
+        assert (machine.memory_limit_bytes(), machine.available_cores()) == (2 * GIB, 3)
+
+    def test_a_limit_beyond_the_ram_is_none(self, host):
+        host("0::/box\n", box__memory_dot_max=f"{64 * GIB}\n")
+        assert machine.memory_limit_bytes() == RAM
+
+    def test_spare_is_what_the_limit_leaves_without_page_cache(self, host):
+        host(
+            "0::/box\n",
+            box__memory_dot_max=f"{4 * GIB}\n",
+            box__memory_dot_stat=f"anon {GIB}\nfile {2 * GIB}\nshmem {GIB // 2}\n",
+        )
+        assert machine.memory_spare_bytes() == 2.5 * GIB
+
+    def test_spare_is_never_below_zero(self, host):
+        host(
+            "0::/box\n",
+            box__memory_dot_max=f"{GIB}\n",
+            box__memory_dot_stat=f"anon {2 * GIB}\n",
+        )
+        assert machine.memory_spare_bytes() == 0
+
+    def test_a_limit_without_statistics_is_passed_over(self, host):
+        host("0::/box\n", box__memory_dot_max=f"{GIB}\n")
+        assert machine.memory_spare_bytes() == GIB
+
+
+class TestVersion1:
+    LINES = "5:memory:/box\n4:cpu,cpuacct:/box\n3:name=systemd:/box\n0::/\n"
+
+    def test_quota_and_period_make_cores(self, host):
+        host(self.LINES, cpu__box__cpu_dot_cfs_quota_us="250000\n")
+        assert machine.available_cores() == 8
+        host(self.LINES, cpu__box__cpu_dot_cfs_period_us="100000\n")
+        assert machine.available_cores() == 3
+
+    def test_controllers_may_stand_in_one_folder(self, host):
+        host(
+            self.LINES,
+            **{
+                "cpu,cpuacct__box__cpu_dot_cfs_quota_us": "200000\n",
+                "cpu,cpuacct__box__cpu_dot_cfs_period_us": "100000\n",
+            },
+        )
+        assert machine.available_cores() == 2
+
+    def test_no_quota_is_no_limit(self, host):
+        host(
+            self.LINES,
+            cpu__box__cpu_dot_cfs_quota_us="-1\n",
+            cpu__box__cpu_dot_cfs_period_us="100000\n",
+        )
+        assert machine.available_cores() == 8
+
+    def test_the_limit_is_the_memory(self, host):
+        host(self.LINES, memory__box__memory_dot_limit_in_bytes=f"{3 * GIB}\n")
+        assert machine.memory_limit_bytes() == 3 * GIB
+
+    def test_the_kernels_number_for_no_limit_is_none(self, host):
+        host(self.LINES, memory__box__memory_dot_limit_in_bytes="9223372036854771712\n")
+        assert machine.memory_limit_bytes() == RAM
+        assert machine.memory_spare_bytes() == 12 * GIB
+
+    def test_within_a_container_the_root_is_its_own(self, host):
+        host(
+            "5:memory:/docker/0123\n",
+            memory__memory_dot_limit_in_bytes=f"{3 * GIB}\n",
+            memory__memory_dot_stat=f"cache {GIB}\ntotal_rss {GIB}\ntotal_shmem {GIB}\n",
+        )
+        assert machine.memory_limit_bytes() == 3 * GIB
+        assert machine.memory_spare_bytes() == GIB
+
+
+def test_this_machine_is_described():
+    found = machine.describe()
+    assert found.system.startswith("Linux ")
+    assert 1 <= found.cores <= os.cpu_count()
+    assert 0 < found.memory_bytes <= psutil.virtual_memory().total
+
+
+def test_spare_memory_is_no_more_than_there_is():
+    assert 0 < machine.memory_spare_bytes() <= psutil.virtual_memory().total
+
+
+def test_oom_kills_are_counted():
+    assert 0 <= machine.oom_kills() < math.inf

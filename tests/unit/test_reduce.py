@@ -1,0 +1,83 @@
+import dataclasses
+
+import pytest
+
+from pytest_layers.measure import reduce
+from pytest_layers.measure.sampler import Findings, LifeFinding, PointFinding
+from pytest_layers.records import Bracket, Moment, ProcessPeak
+
+FOUND = Findings(
+    wall_seconds=2.0,
+    cpu_seconds=3.0,
+    thread_cpu_seconds=3.0,
+    wait_seconds=0.5,
+    base_bytes=100,
+    lower_bytes=400,
+    upper_bytes=450,
+    file_bytes=7,
+    shared_bytes=8,
+    peak_seconds=1.0,
+    samples=3,
+    longest_gap_seconds=0.7,
+    processes=(LifeFinding(5, "python", 300, 200, 3.0),),
+    points=(PointFinding(0.0, 100, 0.0), PointFinding(0.5, 400, 1.0), PointFinding(2.0, 200, 3.0)),
+    notes=("said",),
+)
+
+
+def measured(**changes):
+    return reduce.measurement(dataclasses.replace(FOUND, **changes), cores_given=2)
+
+
+def test_growth_is_the_total_less_the_base():
+    assert (measured().total, measured().growth) == (Bracket(400, 450), Bracket(300, 350))
+
+
+def test_growth_is_never_below_zero():
+    assert measured(base_bytes=420).growth == Bracket(0, 30)
+
+
+def test_processes_are_told_as_found():
+    assert measured().processes == (ProcessPeak(5, "python", 300, 200, 3.0),)
+
+
+def test_cores_used_along_the_timeline_are_of_each_stretch():
+    assert measured().timeline == (
+        Moment(0.0, 100, 0.0),
+        Moment(0.5, 400, 2.0),
+        Moment(2.0, 200, pytest.approx(4 / 3)),
+    )
+
+
+def test_cores_used_are_never_below_zero():
+    points = (PointFinding(1.0, 1, 2.0), PointFinding(2.0, 1, 1.0))
+    assert [moment.cores_used for moment in measured(points=points).timeline] == [2.0, 0.0]
+
+
+def test_waiting_of_known_threads_is_all_where_all_are_known():
+    assert measured().wait_seconds == 0.5
+
+
+def test_waiting_is_scaled_to_the_cpu_of_all_threads():
+    assert measured(thread_cpu_seconds=2.0).wait_seconds == pytest.approx(0.75)
+
+
+def test_waiting_is_scaled_down_to_half_of_the_work():
+    assert measured(thread_cpu_seconds=1.5).wait_seconds == 1.0
+    assert measured(thread_cpu_seconds=1.5).notes == ("said",)
+
+
+def test_waiting_known_of_less_than_half_of_the_work_is_not_scaled_but_noted():
+    found = measured(thread_cpu_seconds=1.2)
+    assert found.wait_seconds == 0.5
+    assert found.notes == ("said", "waiting for cores is known of 40% of the work only")
+
+
+def test_no_known_thread_leaves_the_waiting_as_it_is():
+    assert measured(thread_cpu_seconds=0.0, wait_seconds=0.0).wait_seconds == 0.0
+
+
+def test_the_rest_is_handed_on():
+    found = measured()
+    assert (found.file_bytes, found.shared_bytes, found.samples) == (7, 8, 3)
+    assert (found.peak_seconds, found.longest_gap_seconds, found.cores_given) == (1.0, 0.7, 2)

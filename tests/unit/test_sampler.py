@@ -1,0 +1,476 @@
+import ctypes
+import os
+import threading
+import time
+from contextlib import suppress
+
+import pytest
+
+from pytest_layers.measure import procfs, sampler, tree
+from pytest_layers.measure.cpu import Processes, Threads
+from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, ThreadTimes
+from pytest_layers.measure.sampler import Sampler
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+
+MIB = 2**20
+ROOT = 10
+
+
+class World:
+    """A scripted machine: processes with sizes, CPU seconds and threads, read through a fake `procfs`."""
+
+    def __init__(self, monkeypatch):
+        self.seconds = 0.0
+        self.cost = 0.0
+        """CPU seconds of the sampler itself for each question that it asks of the clock."""
+        self.thread_seconds = 0.0
+        self.memory = {}
+        self.who = {}
+        self.cpu = {}
+        self.proportional = {}
+        self.resets = []
+        self.may_reset = True
+        self.last_pid = b"1"
+        world = self
+
+        class Process:
+            def __init__(self, pid):
+                if pid not in world.memory:
+                    raise OSError
+                self.pid = pid
+
+            def memory(self):
+                return world.memory.get(self.pid)
+
+            def file_bytes(self):
+                memory = world.memory.get(self.pid)
+                return memory.file + memory.shmem if memory else 0
+
+            def reset_peak(self):
+                world.resets.append(self.pid)
+                return world.may_reset
+
+            def close(self):
+                pass
+
+        monkeypatch.setattr(sampler, "Process", Process)
+        monkeypatch.setattr(procfs, "identity", self.who.get)
+        monkeypatch.setattr(procfs, "cpu_seconds", self.cpu.get)
+        monkeypatch.setattr(procfs, "last_pid", lambda: self.last_pid)
+        monkeypatch.setattr(procfs, "thread_ids", lambda pid: [])
+        monkeypatch.setattr(procfs, "proportional_bytes", self.proportional.get)
+        monkeypatch.setattr(sampler.time, "thread_time", self.thread_time)
+        self.sampler = Sampler(ROOT, NoSegments(), lambda: list(self.who), clock=self.clock)
+
+    def clock(self):
+        return self.seconds
+
+    def thread_time(self):
+        self.thread_seconds += self.cost
+        return self.thread_seconds
+
+    def set(
+        self,
+        pid,
+        anon,
+        *,
+        file=0,
+        high=None,
+        image=None,
+        parent=1,
+        faults=10**6,
+        cpu=0.0,
+        told=None,
+    ):
+        high = anon + file if high is None else high
+        self.memory[pid] = Memory(high * MIB, anon * MIB, file * MIB, 0, 0)
+        self.cpu[pid] = cpu
+        self.who[pid] = Identity(
+            f"name{pid}", parent, 1, pid, (image or pid, 0), faults, told or ChildUsage(), "S"
+        )
+        self.last_pid = str(max(self.who)).encode()
+
+    def end(self, pid):
+        del self.memory[pid], self.who[pid], self.cpu[pid]
+
+    def poll(self, seconds=0.01):
+        self.seconds += seconds
+        return self.sampler.poll()
+
+    def begin(self):
+        self.sampler.begin(ChildUsage())
+
+    def findings(self, **usage):
+        self.seconds += 0.01
+        return self.sampler.end(ChildUsage(**usage))
+
+
+class NoSegments:
+    def read(self, shared_by_pid):
+        return 0
+
+    def used_bytes(self):
+        return 0
+
+
+@pytest.fixture
+def world(monkeypatch):
+    world = World(monkeypatch)
+    world.set(ROOT, 10)
+    return world
+
+
+class TestDelay:
+    def test_a_cheap_reading_is_made_every_five_milliseconds(self, world):
+        world.poll()
+        assert world.sampler.delay_seconds() == sampler.SHORTEST_SECONDS == 0.005
+
+    def test_a_dearer_one_costs_a_hundredth_of_the_time(self, world):
+        world.poll()
+        world.sampler._cost = 0.0002
+        assert world.sampler.delay_seconds() == pytest.approx(0.02)
+
+    def test_it_is_never_longer_than_a_twentieth_second(self, world):
+        world.cost = 1.0
+        world.poll()
+        assert world.sampler.delay_seconds() == sampler.LONGEST_SECONDS == 0.05
+
+    def test_a_stop_line_is_looked_for_as_far_ahead_as_memory_can_be_touched(self, world):
+        world.poll()
+        world.sampler.stop_bytes = 10 * MIB + 16_000_000
+        assert world.sampler.delay_seconds() == pytest.approx(0.002)
+
+    def test_at_a_stop_line_it_still_sleeps(self, world):
+        world.poll()
+        world.sampler.stop_bytes = 0
+        assert world.sampler.delay_seconds() == sampler.LEAST_SLEEP_SECONDS
+
+    def test_a_far_stop_line_changes_nothing(self, world):
+        world.poll()
+        world.sampler.stop_bytes = 2**40
+        assert world.sampler.delay_seconds() == 0.005
+
+    def test_moving_file_pages_are_read_finer(self, world):
+        world.begin()
+        world.set(ROOT, 10, file=100)
+        world.poll()
+        assert world.sampler.delay_seconds() == sampler.FINEST_SECONDS
+
+    def test_finer_reading_lasts_as_long_as_its_credit(self, world):
+        world.begin()
+        world.cost = 0.001
+        for number in range(200):
+            world.set(ROOT, 10, file=100 + number)
+            world.poll()
+            world.sampler.delay_seconds()
+        assert world.sampler.delay_seconds() > sampler.FINEST_SECONDS
+
+
+class TestPeek:
+    def test_file_pages_that_moved_are_seen(self, world):
+        world.begin()
+        assert not world.sampler.has_moved()
+        world.set(ROOT, 10, file=2)
+        assert world.sampler.has_moved()
+
+    def test_out_of_the_window_nobody_looks(self, world):
+        world.poll()
+        world.set(ROOT, 10, file=2)
+        assert not world.sampler.has_moved()
+
+    def test_of_many_processes_nobody_looks(self, world):
+        for pid in range(11, 11 + sampler.PEEKED_PROCESSES):
+            world.set(pid, 1)
+        world.begin()
+        world.set(ROOT, 10, file=2)
+        assert not world.sampler.has_moved()
+
+
+class TestWindow:
+    def test_it_begins_with_fresh_marks_and_its_base(self, world):
+        world.set(ROOT, 10, high=500)
+        world.begin()
+        assert ROOT in world.resets
+        assert world.sampler.base_bytes == 10 * MIB
+
+    def test_marks_that_can_not_be_reset_are_noted(self, world):
+        world.may_reset = False
+        world.begin()
+        assert "did not let" in world.findings().notes[0]
+
+    def test_what_was_before_is_not_in_it(self, world):
+        world.set(ROOT, 900, cpu=5.0)
+        world.poll()
+        world.set(ROOT, 10, cpu=6.0)
+        world.begin()
+        world.set(ROOT, 30, cpu=8.0)
+        found = world.findings()
+        assert (found.lower_bytes, found.cpu_seconds) == (30 * MIB, 2.0)
+
+    def test_its_time_ends_before_the_last_reading(self, world):
+        world.begin()
+        world.seconds += 2.0
+        assert world.findings().wall_seconds == pytest.approx(2.01)
+
+    def test_a_burst_has_its_mark_reset(self, world):
+        world.begin()
+        world.resets.clear()
+        world.set(ROOT, 10, high=50)
+        world.poll()
+        assert world.resets == [ROOT]
+
+    def test_a_mark_that_stands_at_what_is_resident_is_left(self, world):
+        world.begin()
+        world.resets.clear()
+        world.set(ROOT, 60)
+        world.poll()
+        assert world.resets == []
+
+    def test_processes_are_told_by_name(self, world):
+        world.begin()
+        world.set(11, 20)
+        world.poll()
+        found = world.findings()
+        assert [(life.name, life.at_peak_bytes // MIB) for life in found.processes] == [
+            ("name11", 20),
+            ("name10", 10),
+        ]
+
+
+class TestWho:
+    def test_a_birth_is_seen_at_the_next_reading(self, world):
+        world.begin()
+        world.set(11, 20)
+        assert world.poll() == 30 * MIB
+
+    def test_without_a_birth_nobody_walks(self, world):
+        world.begin()
+        world.sampler._walk = None
+        assert world.poll() == 10 * MIB
+
+    def test_a_dear_walk_is_not_made_at_every_birth(self, world):
+        world.begin()
+        world.cost = 0.001
+        world.set(11, 20)
+        world.poll()
+        world.set(12, 20)
+        assert world.poll(0.04) == 30 * MIB
+        assert world.poll(0.02) == 50 * MIB
+
+    def test_one_that_ended_is_gone(self, world):
+        world.set(11, 20)
+        world.begin()
+        world.end(11)
+        assert world.poll() == 10 * MIB
+
+    def test_a_zombie_is_not_taken_for_a_new_process(self, world):
+        world.begin()
+        world.set(11, 20, cpu=3.0)
+        world.poll()
+        del world.memory[11]
+        for _ in range(3):
+            world.last_pid += b"0"
+            world.memory[11] = None
+            world.poll()
+        del world.memory[11]
+        assert world.findings().cpu_seconds == 3.0
+
+    def test_a_pid_that_another_process_has_by_now_is_that_process(self, world):
+        world.begin()
+        world.set(11, 20, cpu=3.0)
+        world.poll()
+        kept, world.memory[11] = world.who[11], None
+        world.poll()
+        world.memory[11] = Memory(5 * MIB, 5 * MIB, 0, 0, 0)
+        world.who[11] = kept._replace(started=99)
+        world.cpu[11] = 1.0
+        world.last_pid = b"11 again"
+        assert world.poll() == 15 * MIB
+        assert world.findings().cpu_seconds == 4.0
+
+    def test_the_size_when_the_cases_own_process_was_last_alive_is_kept(self, world):
+        world.begin()
+        world.end(ROOT)
+        world.poll()
+        assert world.sampler.last_bytes == 10 * MIB
+
+
+class TestTwins:
+    def test_they_count_by_their_proportional_sizes(self, world):
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        for pid in (11, 12):
+            world.set(pid, 600, image=7, parent=ROOT)
+        for pid in (ROOT, 11, 12):
+            world.proportional[pid] = 201 * MIB
+        assert world.poll() == 603 * MIB
+
+    def test_where_one_can_not_be_read_the_largest_stands_for_all(self, world):
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 610, image=7, parent=ROOT)
+        world.proportional[ROOT] = 300 * MIB
+        assert world.poll() == 610 * MIB
+
+    def test_one_that_runs_another_program_is_no_twin_any_more(self, world):
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        world.poll()
+        world.set(11, 5, parent=ROOT)
+        world.poll()
+        assert world.poll() == 605 * MIB
+        assert not any(life.family for life in world.sampler._tracker.lives.values())
+
+    def test_a_child_between_vfork_and_exec_is_its_parent(self, world):
+        world.set(ROOT, 600, file=20, image=7)
+        world.begin()
+        world.set(11, 600, file=20, image=7, parent=ROOT, faults=3)
+        world.proportional.update({ROOT: 600 * MIB, 11: 600 * MIB})
+        assert world.poll() == 600 * MIB
+        assert world.findings().upper_bytes < 602 * MIB
+
+    def test_a_true_fork_that_wrote_to_its_pages_is_not(self, world):
+        world.set(ROOT, 600, file=20, image=7)
+        world.begin()
+        world.set(11, 600, file=20, image=7, parent=ROOT, faults=10_000)
+        world.proportional.update({ROOT: 580 * MIB, 11: 580 * MIB})
+        assert world.poll() == 1160 * MIB
+
+
+class TestCpu:
+    def test_cpu_of_a_process_that_ended_counts(self, world):
+        world.begin()
+        world.set(11, 1, cpu=2.0)
+        world.poll()
+        world.end(11)
+        world.poll()
+        assert world.findings().cpu_seconds == 2.0
+
+    def test_what_it_burnt_after_its_last_reading_is_told_by_the_kernel(self, world):
+        world.begin()
+        world.set(11, 1, cpu=2.0)
+        world.poll()
+        world.end(11)
+        assert world.findings(cpu_seconds=2.5).cpu_seconds == 2.5
+
+    def test_what_a_child_burnt_before_the_window_does_not_count(self, world):
+        world.set(11, 1, cpu=5.0, told=ChildUsage(1.0))
+        world.begin()
+        world.cpu[11] = 6.0
+        world.poll()
+        world.end(11)
+        assert world.findings(cpu_seconds=7.25).cpu_seconds == 1.25
+
+    def test_children_of_a_child_are_told_too(self, world):
+        world.set(11, 1, cpu=5.0, told=ChildUsage(1.0))
+        world.begin()
+        world.set(11, 1, cpu=5.5, told=ChildUsage(3.0))
+        assert world.findings().cpu_seconds == 2.5
+
+    def test_those_reaped_by_the_supervisor_count(self, world):
+        world.begin()
+        world.sampler.adopted(ChildUsage(1.5))
+        assert world.findings().cpu_seconds == 1.5
+
+    def test_a_parent_that_ignores_its_children_hides_nothing(self, world):
+        world.begin()
+        world.set(11, 1, cpu=2.0)
+        world.poll()
+        world.end(11)
+        assert world.findings(cpu_seconds=0.0).cpu_seconds == 2.0
+
+    def test_a_clock_that_went_back_a_tick_is_not_believed(self, world):
+        account = Processes()
+        world.cpu[ROOT] = 1.0
+        account.read([ROOT], opening=True)
+        world.cpu[ROOT] = 2.0
+        account.read([ROOT], opening=False)
+        world.cpu[ROOT] = 1.9
+        assert account.read([ROOT], opening=False) == 1.0
+
+
+class TestThreads:
+    @pytest.fixture
+    def times(self, monkeypatch):
+        """Times of threads by descriptor, which is the thread's number."""
+        times = {}
+        monkeypatch.setattr(procfs, "thread_ids", lambda pid: [str(key) for key in times])
+        monkeypatch.setattr(procfs, "open_thread", lambda pid, thread: int(thread))
+        monkeypatch.setattr(procfs, "thread_times", times.get)
+        monkeypatch.setattr("pytest_layers.measure.cpu.os.close", lambda descriptor: None)
+        return times
+
+    def test_those_of_the_opening_count_from_now_on(self, times):
+        threads = Threads()
+        times[1] = ThreadTimes(10**9, 10**9)
+        threads.read([ROOT], opening=True)
+        times[1] = ThreadTimes(3 * 10**9, 2 * 10**9)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (2.0, 1.0)
+
+    def test_new_ones_count_from_nothing(self, times):
+        threads = Threads()
+        threads.read([ROOT], opening=True)
+        times[1] = ThreadTimes(3 * 10**9, 2 * 10**9)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (3.0, 2.0)
+
+    def test_a_number_that_another_thread_has_by_now_counts_for_both(self, times):
+        threads = Threads()
+        times[1] = ThreadTimes(3 * 10**9, 0)
+        threads.read([ROOT], opening=False)
+        times[1] = None
+        threads.read([], opening=False)
+        times[1] = ThreadTimes(10**9, 0)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (4.0, 0.0)
+
+    def test_sums_stay_when_all_is_closed(self, times):
+        threads = Threads()
+        times[1] = ThreadTimes(3 * 10**9, 10**9)
+        threads.read([ROOT], opening=False)
+        threads.close()
+        assert threads.totals() == (3.0, 1.0)
+
+
+def test_what_a_reading_allows_itself_is_one_per_cent():
+    assert sampler.SHARE == 0.01
+
+
+def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert sampler.slack_bytes() == 4 * 32 * procfs.PAGE_BYTES
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert sampler.slack_bytes() == 64 * 128 * procfs.PAGE_BYTES
+
+
+@pytest.mark.parametrize("_", range(3))
+def test_a_real_child_between_vfork_and_exec_adds_nothing(_):
+    """Such a child runs in our own memory: counted as a twin it would double it."""
+    libc = ctypes.CDLL(None)
+    stack = ctypes.create_string_buffer(MIB)
+    top = ctypes.c_void_p((ctypes.addressof(stack) + MIB) & ~0xF)
+    flags = 0x100 | 0x4000 | 17  # CLONE_VM | CLONE_VFORK | SIGCHLD
+    asleep = ctypes.cast(libc.usleep, ctypes.c_void_p)
+    own = os.getpid()
+    watcher = Sampler(own, NoSegments(), lambda: [own, *tree.descendants(own)])
+    watcher.begin(ChildUsage())
+    base, seen = watcher.poll(), []
+
+    def look():
+        last = time.monotonic() + 5
+        while not seen and time.monotonic() < last:
+            footprint = watcher.poll()
+            if len(watcher._processes) > 1:
+                seen.append(footprint)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    pid = libc.clone(asleep, top, flags, ctypes.c_void_p(30_000))
+    thread.join()
+    with suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+    watcher.close()
+    assert abs(seen[0] - base) < 4 * MIB

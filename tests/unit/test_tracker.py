@@ -1,0 +1,506 @@
+import itertools
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_layers.measure.procfs import PAGE_BYTES, Memory
+from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Reading, Tracker, tree_upper
+from pytest_layers.measure.unseen import MAX_STRETCHES, Told, Unseen
+
+MIB = 2**20
+SLACK = 0
+
+
+def reading(pid=1, anon=0, *, high=None, file=0, shared=0, swap=0, cpu=None, faults=0, family=0):
+    """One process; sizes in MiB; its mark stands at what is resident unless told."""
+    resident = anon + file + shared
+    memory = Memory(
+        (resident if high is None else high) * MIB, anon * MIB, file * MIB, shared * MIB, swap * MIB
+    )
+    return Reading(pid, memory, cpu, faults, family)
+
+
+class Watched:
+    """A tracker whose readings come a second apart, of busy processes, with sizes in MiB."""
+
+    def __init__(self, **options):
+        self.tracker = Tracker(SLACK, **options)
+        self.seconds = 0.0
+
+    def read(self, *readings, segments=0, proportional=None):
+        busy = [
+            one if one.cpu_seconds is not None else one._replace(cpu_seconds=self.seconds)
+            for one in readings
+        ]
+        self.tracker.observe(
+            self.seconds,
+            busy,
+            segment_bytes=segments * MIB,
+            proportional={key: size * MIB for key, size in (proportional or {}).items()},
+        )
+        self.seconds += 1.0
+        return self
+
+    def reset(self, pid=1, high=0):
+        self.tracker.reset(pid, high * MIB)
+        return self
+
+    def bracket(self, *, largest=10**6, touched=10**6):
+        """Lower and upper bound once the kernel's accounting is known."""
+        upper = tree_upper(
+            self.tracker, largest_bytes=largest * MIB, child_faults=touched * MIB // PAGE_BYTES
+        )
+        return self.tracker.lower_bytes / MIB, upper / MIB
+
+
+@pytest.fixture
+def watched():
+    return Watched()
+
+
+class TestOneProcess:
+    def test_what_it_holds_is_known_exactly(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=210)).read(reading(anon=10, high=210))
+        assert watched.bracket() == (210, 210)
+
+    def test_the_base_is_what_it_held_at_the_first_reading(self, watched):
+        watched.read(reading(anon=10, file=5), segments=3).read(reading(anon=20))
+        assert watched.tracker.base_bytes == 13 * MIB
+
+    def test_a_burst_between_two_readings_is_known_from_the_mark(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, high=210))
+        assert watched.bracket() == (210, 210)
+
+    def test_a_burst_counts_once_after_the_mark_was_reset(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, high=50)).reset()
+        watched.read(reading(anon=30))
+        assert watched.bracket() == (50, 50)
+
+    def test_a_burst_between_a_reading_and_its_reset_is_not_lost(self, watched):
+        watched.read(reading(anon=10)).reset(high=60).read(reading(anon=10))
+        assert watched.bracket() == (60, 60)
+
+    def test_file_pages_that_stand_still_are_left_out_of_both_bounds(self, watched):
+        watched.read(reading(anon=10, file=400)).read(reading(anon=10, file=400, high=500))
+        assert watched.bracket() == (100, 100)
+
+    def test_file_pages_that_come_widen_the_bracket_by_what_they_can_hide(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, file=400))
+        assert watched.bracket() == (10, 410)
+
+    def test_file_pages_that_come_hide_no_more_than_can_be_touched_in_the_time(self):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(anon=10, cpu=5.0)])
+        tracker.observe(0.001, [reading(anon=10, file=400, cpu=5.001)])
+        assert tracker.upper_bytes == 10 * MIB + 2_000_000
+
+    def test_several_cores_can_touch_more_in_the_same_time(self):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(anon=10, cpu=5.0)])
+        tracker.observe(0.01, [reading(anon=10, file=400, cpu=5.04)])
+        assert tracker.upper_bytes == 10 * MIB + 80_000_000
+
+    def test_file_pages_are_told_apart(self, watched):
+        watched.read(reading(anon=10, file=400)).read(reading(anon=10))
+        assert watched.tracker.file_bytes == 400 * MIB
+
+    def test_swapped_pages_count(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=110)).read(
+            reading(anon=10, high=110, swap=100)
+        )
+        assert watched.bracket()[0] == 110
+
+    def test_pages_that_went_to_swap_are_not_taken_for_a_burst(self, watched):
+        watched.read(reading(anon=100)).read(reading(anon=50, high=100, swap=50))
+        assert watched.bracket() == (100, 150)
+
+    def test_marks_that_could_not_be_reset_say_nothing_for_the_lower_bound(self):
+        watched = Watched(marks_hold=False).read(reading(anon=10, high=300))
+        assert watched.bracket() == (10, 300)
+
+    def test_the_slack_of_the_mark_is_in_the_upper_bound_alone(self):
+        tracker = Tracker(MIB)
+        tracker.observe(0.0, [reading(anon=10, cpu=0)])
+        assert (tracker.lower_bytes, tracker.upper_bytes) == (10 * MIB, 11 * MIB)
+
+    def test_the_time_of_the_peak_is_that_of_its_reading(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=30)).read(reading(anon=20, high=30))
+        assert watched.tracker.peak_seconds == 1.0
+
+
+class TestSharedMemory:
+    def test_a_mapped_segment_counts_once(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, shared=100), segments=100)
+        assert watched.bracket()[0] == 110
+
+    def test_one_segment_in_two_processes_counts_once(self, watched):
+        both = [reading(1, anon=10, shared=100), reading(2, anon=10, shared=100)]
+        watched.read(*both, segments=100)
+        assert watched.bracket() == (120, 120)
+
+    def test_a_segment_that_nobody_maps_counts(self, watched):
+        watched.read(reading(anon=10), segments=100)
+        assert watched.bracket() == (110, 110)
+
+    def test_a_file_made_after_a_burst_is_not_added_to_it(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, high=110), segments=100)
+        assert watched.bracket() == (110, 210)
+
+    def test_a_file_removed_after_a_burst_may_have_been_there_with_it(self, watched):
+        watched.read(reading(anon=10), segments=100).read(reading(anon=10, high=60))
+        assert watched.bracket() == (110, 160)
+
+    def test_a_file_that_is_mapped_later_counts_beside_a_burst_before(self, watched):
+        watched.read(reading(), segments=100).read(reading(shared=100, high=100), segments=100)
+        assert watched.bracket() == (100, 200)
+
+    def test_a_segment_given_back_long_ago_is_not_added_to_a_later_peak(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, shared=100), segments=100).reset()
+        watched.read(reading(anon=10, high=110)).reset().read(reading(anon=150))
+        assert watched.bracket()[0] == 150
+        assert watched.bracket()[1] <= 210
+
+    def test_the_largest_shared_memory_is_told(self, watched):
+        watched.read(reading(), segments=30).read(reading(), segments=10)
+        assert watched.tracker.shared_bytes == 30 * MIB
+
+
+class TestSeveralProcesses:
+    def test_what_they_hold_at_once_is_added(self, watched):
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 200), reading(3, 200))
+        assert watched.bracket() == (410, 410)
+
+    def test_what_they_hold_one_after_the_other_is_not(self, watched):
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 200))
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(3, 200)).read(reading(1, 10))
+        assert watched.bracket(largest=200) == (210, 210)
+
+    def test_a_child_that_ended_may_have_grown_to_the_largest_child_that_is_told(self, watched):
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 100)).read(reading(1, 10))
+        assert watched.bracket(largest=150) == (110, 160)
+
+    def test_a_child_that_ended_can_have_grown_by_no_more_than_time_allows(self):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(1, 10, cpu=0), reading(2, 100, cpu=0)])
+        tracker.observe(0.005, [reading(1, 10, cpu=0)])
+        assert tree_upper(tracker, largest_bytes=2**40, child_faults=0) == 110 * MIB + 10_000_000
+
+    def test_a_process_that_runs_another_program_counts_with_what_it_held_before(self, watched):
+        watched.read(reading(1, 10), reading(2, 100)).read(reading(1, 10), reading(2, 5))
+        watched.read(reading(1, 10), reading(2, 8))
+        assert watched.bracket(largest=100) == (110, 115)
+
+    def test_bursts_of_two_may_have_met(self, watched):
+        watched.read(reading(1, 10), reading(2, 10))
+        watched.read(reading(1, 10, high=60), reading(2, 10, high=60))
+        assert watched.bracket() == (20, 120)
+
+    def test_a_first_reading_bounds_what_file_pages_may_hide(self, watched):
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 5, file=30))
+        assert watched.bracket() == (15, 45)
+
+    def test_each_process_tells_what_it_held_at_the_peak(self, watched):
+        watched.read(reading(1, 10), reading(2, 50)).read(reading(1, 30), reading(2, 100))
+        watched.read(reading(1, 90, high=90))
+        lives = [*watched.tracker.lives.values(), *watched.tracker.ended]
+        assert {life.pid: (life.peak // MIB, life.at_peak // MIB) for life in lives} == {
+            1: (90, 30),
+            2: (100, 100),
+        }
+
+    def test_an_ended_process_holds_nothing_at_a_later_peak(self, watched):
+        watched.read(reading(1, 10), reading(2, 50)).read(reading(1, 10)).read(reading(1, 90))
+        assert watched.tracker.ended[0].at_peak == 0
+
+    def test_of_thousands_that_ended_only_the_largest_are_kept(self, watched):
+        watched.read(reading(1, 10))
+        for pid in range(2, 2002):
+            watched.read(reading(1, 10), reading(pid, pid % 100))
+        assert len(watched.tracker.ended) == MAX_NAMED
+        assert {life.peak for life in watched.tracker.ended} <= {99 * MIB, 98 * MIB}
+        assert len(watched.tracker.unseen.stretches) <= MAX_STRETCHES
+
+    def test_cpu_counts_from_the_opening_of_the_window(self, watched):
+        watched.read(reading(1, cpu=5.0)).read(reading(1, cpu=7.0), reading(2, cpu=0.5))
+        lives = watched.tracker.lives
+        assert lives[1].cpu_seconds - lives[1].first_cpu_seconds == 2.0
+        assert lives[2].cpu_seconds - lives[2].first_cpu_seconds == 0.5
+
+
+class TestTwins:
+    def test_pages_shared_since_a_fork_count_by_their_proportional_size(self, watched):
+        watched.read(reading(1, 600))
+        watched.read(*(reading(pid, 600, family=1) for pid in (1, 2, 3)), proportional={1: 605})
+        assert watched.bracket() == (605, 605)
+
+    def test_without_a_proportional_size_only_the_largest_twin_is_sure(self, watched):
+        watched.read(reading(1, 600, family=1), reading(2, 610, family=1))
+        assert watched.bracket() == (610, 1210)
+
+    def test_since_the_last_proportional_size_they_added_what_they_faulted(self, watched):
+        twins = [reading(pid, 600, family=1, faults=1000) for pid in (1, 2)]
+        written = reading(2, 600, family=1, faults=1000 + 256)
+        watched.read(*twins, proportional={1: 600}).read(twins[0], written)
+        assert watched.bracket() == (600, 601)
+
+    def test_a_burst_of_a_twin_is_added_to_the_last_proportional_size(self, watched):
+        twins = [reading(pid, 600, family=1) for pid in (1, 2)]
+        watched.read(*twins, proportional={1: 600})
+        watched.read(twins[0], reading(2, 600, high=650, family=1))
+        assert watched.bracket() == (600, 650)
+
+    def test_a_twin_that_ended_may_have_written_to_shared_pages(self, watched):
+        twins = [reading(pid, 600, family=1) for pid in (1, 2)]
+        watched.read(*twins, proportional={1: 600}).read(twins[0])
+        assert watched.bracket(largest=600, touched=0) == (600, 600)
+        assert watched.bracket(largest=600, touched=70) == (600, 670)
+
+    def test_a_twin_that_runs_another_program_is_not_added_to_its_parent(self, watched):
+        twins = [reading(pid, 600, family=1) for pid in (1, 2)]
+        watched.read(*twins, proportional={1: 600}).read(twins[0], reading(2, 5))
+        assert watched.bracket(largest=600, touched=0) == (605, 605)
+
+
+class TestTimeline:
+    def test_every_reading_is_a_point(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=30))
+        points = [
+            (point.seconds, point.footprint_bytes // MIB) for point in watched.tracker.points()
+        ]
+        assert points == [(0.0, 10), (1.0, 30)]
+
+    @pytest.mark.parametrize("peak", [0, 1, 398, 399, 400, 401, 800, 2998, 2999])
+    def test_a_long_one_is_thinned_and_keeps_its_peak(self, watched, peak):
+        for number in range(3000):
+            watched.read(reading(anon=500 if number == peak else 10)).reset()
+        points = watched.tracker.points()
+        assert len(points) <= MAX_POINTS
+        assert max((p.footprint_bytes // MIB, p.seconds) for p in points) == (500, peak)
+        assert [p.seconds for p in points] == sorted(p.seconds for p in points)
+
+    def test_the_longest_time_without_a_reading_is_told(self):
+        tracker = Tracker(SLACK)
+        for seconds in (0.0, 0.1, 0.4, 0.5):
+            tracker.observe(seconds, [reading(cpu=0)])
+        assert tracker.longest_gap_seconds == pytest.approx(0.3)
+
+
+UNIT = 2 * MIB
+FAULTS = UNIT // PAGE_BYTES
+
+
+@dataclass
+class Simulated:
+    """A process as the kernel sees it, in units of 2 MiB."""
+
+    image: int
+    anon: set = field(default_factory=set)
+    shared: set = field(default_factory=set)
+    """Names of the segments that it maps."""
+    file: int = 0
+    high: int = 0
+    read_high: int | None = None
+    """The mark when it was read last; None where it was not yet."""
+    faults: int = 0
+    moves: dict = field(default_factory=dict)
+    """Which way file and shared pages go until the next reading: one way only."""
+
+
+class World:
+    """Processes whose true footprint is known at every time, and a tracker that reads them now and then."""
+
+    def __init__(self):
+        self.numbers = itertools.count(1)
+        self.processes = {next(self.numbers): Simulated(image=0)}
+        self.segments = {}
+        self.segments_move = 0
+        self.largest = self.child_faults = self.seconds = 0
+        self.tracker = Tracker(SLACK)
+        self.peak = 0
+        self.stretches = []
+        """Of every stretch between two readings: its true peak, its bounds, and what waits for accounting."""
+        self.read(0, 0)
+
+    @property
+    def footprint(self):
+        pages = set().union(*(process.anon for process in self.processes.values()))
+        return len(pages) + sum(self.segments.values())
+
+    def resident(self, process):
+        return len(process.anon) + process.file + self.mapped(process)
+
+    def mapped(self, process):
+        return sum(self.segments[name] for name in process.shared)
+
+    def note(self):
+        """After every step: marks and the true peak."""
+        for process in self.processes.values():
+            process.high = max(process.high, self.resident(process))
+        self.peak = max(self.peak, self.footprint)
+
+    def do(self, step, who, amount):
+        pid = list(self.processes)[who % len(self.processes)]
+        getattr(self, step)(pid, amount)
+        self.note()
+
+    def may_move(self, process, what, way):
+        return process.moves.setdefault(what, way) == way
+
+    def allocate(self, pid, amount):
+        process = self.processes[pid]
+        process.anon |= {next(self.numbers) for _ in range(amount)}
+        process.faults += amount * FAULTS
+
+    def free(self, pid, amount):
+        process = self.processes[pid]
+        process.anon -= set(sorted(process.anon)[:amount])
+
+    def write(self, pid, amount):
+        """To pages that may be shared since a fork: those are copied."""
+        process = self.processes[pid]
+        others = [p.anon for key, p in self.processes.items() if key != pid]
+        for page in sorted(process.anon, reverse=True)[:amount]:
+            if any(page in other for other in others):
+                process.anon.remove(page)
+                process.anon.add(next(self.numbers))
+                process.faults += FAULTS
+
+    def map_file(self, pid, amount):
+        if self.may_move(self.processes[pid], "file", 1):
+            self.processes[pid].file += amount
+
+    def unmap_file(self, pid, amount):
+        process = self.processes[pid]
+        if self.may_move(process, "file", -1):
+            process.file = max(0, process.file - amount)
+
+    def share(self, pid, amount):
+        """A new segment."""
+        process = self.processes[pid]
+        if self.segments_move >= 0 and self.may_move(process, "shared", 1):
+            self.segments_move = 1
+            name = next(self.numbers)
+            self.segments[name] = amount
+            process.shared.add(name)
+
+    def attach(self, pid, amount):
+        process = self.processes[pid]
+        if self.segments and self.may_move(process, "shared", 1):
+            process.shared.add(list(self.segments)[amount % len(self.segments)])
+
+    def detach(self, pid, amount):
+        process = self.processes[pid]
+        if process.shared and self.may_move(process, "shared", -1):
+            process.shared.remove(min(process.shared))
+
+    def unlink(self, pid, amount):
+        free = [n for n in self.segments if not any(n in p.shared for p in self.processes.values())]
+        if free and self.segments_move <= 0:
+            self.segments_move = -1
+            del self.segments[free[0]]
+
+    def fork(self, pid, amount):
+        process = self.processes[pid]
+        if len(self.processes) < 5:
+            self.processes[next(self.numbers)] = Simulated(
+                process.image, set(process.anon), set(process.shared), high=0
+            )
+
+    def execute(self, pid, amount):
+        """It goes on as another program; what it held more than was read would be lost to everybody."""
+        process = self.processes[pid]
+        if pid != 1 and (process.high == process.read_high or not process.faults):
+            self.largest = max(self.largest, process.high)
+            process.image = next(self.numbers)
+            process.anon, process.shared, process.file, process.high = set(), set(), 0, 0
+            process.moves = {}
+
+    def leave(self, pid, amount):
+        """It ends; one that was never read would be lost to everybody."""
+        process = self.processes[pid]
+        if pid != 1 and process.read_high is not None:
+            self.largest = max(self.largest, process.high)
+            self.child_faults += process.faults
+            del self.processes[pid]
+
+    def reading(self, pid, families):
+        process = self.processes[pid]
+        sizes = (process.high, len(process.anon), process.file, self.mapped(process))
+        memory = Memory(*(size * UNIT for size in sizes), 0)
+        process.read_high, process.moves = process.high, {}
+        family = families.get(pid, 0)
+        return Reading(pid, memory, self.seconds, process.faults if family else 0, family)
+
+    def families(self):
+        members = {}
+        for pid, process in self.processes.items():
+            members.setdefault(process.image, []).append(pid)
+        return {pid: min(pids) for pids in members.values() if len(pids) > 1 for pid in pids}
+
+    def proportional(self, families):
+        holders = {}
+        for process in self.processes.values():
+            for page in process.anon:
+                holders[page] = holders.get(page, 0) + 1
+        found = {}
+        for pid, family in families.items():
+            size = sum(UNIT / holders[page] for page in self.processes[pid].anon)
+            found[family] = found.get(family, 0) + size
+        return {family: round(size) for family, size in found.items()}
+
+    def read(self, who, amount):
+        """One reading of all, sometimes with proportional sizes of twins; then marks are reset, as by the sampler."""
+        self.seconds += 1
+        families = self.families()
+        readings = [self.reading(pid, families) for pid in self.processes]
+        self.tracker.observe(
+            float(self.seconds),
+            readings,
+            segment_bytes=sum(self.segments.values()) * UNIT,
+            proportional=self.proportional(families) if amount % 2 else None,
+        )
+        self.close_stretch()
+        for one in readings:
+            process, life = self.processes[one.pid], self.tracker.lives[one.pid]
+            moved = (
+                life.file_seen[1] - life.file_seen[0] + life.shared_seen[1] - life.shared_seen[0]
+            )
+            if moved or process.high > self.resident(process):
+                process.high = process.read_high = self.resident(process)
+                self.tracker.reset(one.pid, one.memory.high_water)
+
+    def close_stretch(self):
+        tracker = self.tracker
+        bounds = tracker.lower_bytes, tracker.upper_bytes, tracker.unseen
+        self.stretches.append((self.peak * UNIT, *bounds))
+        tracker.lower_bytes = tracker.upper_bytes = 0
+        tracker.unseen = Unseen()
+        self.peak = self.footprint
+        self.segments_move = 0
+
+    def check(self):
+        """Every stretch by itself: a bound that is wrong can't hide below a larger peak elsewhere."""
+        touched = max(0, self.child_faults - self.tracker.ended_faults) * PAGE_BYTES
+        told = Told(self.largest * UNIT, touched)
+        for peak, lower, upper, unseen in self.stretches:
+            assert lower <= peak <= max(upper, unseen.bound(told))
+
+
+STEPS = [
+    "allocate", "free", "write", "map_file", "unmap_file", "share", "attach", "detach", "unlink",
+    "fork", "execute", "leave", "read", "read", "read",
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 4), st.integers(1, 60)), max_size=60)
+)
+def test_whatever_the_tree_does_its_true_peak_lies_in_the_bracket(history):
+    world = World()
+    for step, who, amount in history:
+        world.do(step, who, amount)
+    world.read(0, 1)
+    world.check()

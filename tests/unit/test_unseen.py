@@ -1,0 +1,50 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_layers.measure.unseen import MAX_STRETCHES, Ended, Stretch, Told, Unseen
+
+SIZES = st.integers(0, 1000)
+STRETCHES = st.lists(
+    st.builds(
+        Stretch,
+        SIZES,
+        st.lists(st.builds(Ended, SIZES, SIZES), max_size=4).map(tuple),
+        SIZES,
+    ),
+    max_size=300,
+)
+
+
+def test_nothing_unseen_bounds_nothing():
+    assert Unseen().bound(Told()) == 0
+
+
+def test_a_process_grew_to_the_largest_that_is_told():
+    assert Stretch(100, (Ended(30, 1000),), 0).bound(Told(largest=50)) == 120
+
+
+def test_a_process_grew_by_no_more_than_time_allowed():
+    assert Stretch(100, (Ended(30, 10),), 0).bound(Told(largest=50)) == 110
+
+
+def test_one_larger_than_all_that_is_told_of_did_not_grow():
+    assert Stretch(100, (Ended(80, 10),), 0).bound(Told(largest=50)) == 100
+
+
+def test_each_of_several_may_have_grown():
+    assert Stretch(100, (Ended(30, 1000), Ended(40, 1000)), 0).bound(Told(largest=50)) == 130
+
+
+def test_twins_touched_no_more_than_is_told():
+    assert Stretch(100, (), 60).bound(Told(largest=0, touched=20)) == 120
+    assert Stretch(100, (), 60).bound(Told(largest=0, touched=90)) == 160
+
+
+@given(STRETCHES, SIZES, SIZES, SIZES)
+def test_however_many_are_folded_the_bound_is_no_lower(stretches, upper, largest, touched):
+    unseen, told = Unseen(), Told(largest, touched)
+    for stretch in stretches:
+        unseen.add(stretch, upper)
+    exact = max((stretch.bound(told) for stretch in stretches), default=0)
+    assert max(upper, unseen.bound(told)) >= exact
+    assert len(unseen.stretches) <= MAX_STRETCHES
