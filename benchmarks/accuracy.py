@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from pytest_layers.isolate import launch
-from pytest_layers.isolate.supervise import Job
+from pytest_layers.isolate.job import Job
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.sampler import Findings
 from pytest_layers.records import Measurement, from_json

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pytest_layers.isolate import launch
-from pytest_layers.isolate.supervise import Job
+from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, encode
 
 MOST, MOST_COLLECTING = 1.02, 1.05

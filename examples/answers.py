@@ -1,4 +1,4 @@
-"""The right answers, found once with pyarrow and kept; `test_plain.py` finds them again, row by row.
+"""The right answers, found once with pyarrow and kept; `test_plain.py` checks their sums another way.
 
 Over the first 4M rows of the built-in sales, or 8M for the urgent ones.
 """

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+
 from shop import reports_for
 
 PRODUCTS = 100_000

@@ -1,10 +1,11 @@
 """Marks work on plain tests too: nothing here asks for an engine."""
 
-import answers
-import budgets
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+
+import answers
+import budgets
 from shop.statement import write_statement
 
 
@@ -19,7 +20,7 @@ def test_statement(tmp_path):
 @pytest.mark.sizes("4M")
 @pytest.mark.memory_ceiling("100MiB")
 def test_answers(sales):
-    """The stored answers are those of the data: another way to the same sums, a batch at a time."""
+    """The stored sums are those of the data, found by another way: a batch at a time."""
     north = everywhere = 0.0
     with pq.ParquetFile(sales.path, pre_buffer=False) as file:
         for batch in file.iter_batches(columns=["region", "amount"]):

@@ -1,8 +1,9 @@
 """Every report on every engine: the right answer, within its budget."""
 
+import pytest
+
 import answers
 import budgets
-import pytest
 from shop import reports_for
 
 

@@ -216,6 +216,12 @@ def _plan_to_run(item: pytest.Item) -> Plan | None:
     return item.stash.get(PLAN, None)
 
 
+@pytest.hookimpl(optionalhook=True, tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
+    """pytest-timeout's clock runs in the case's own process: here a case may wait for its turn."""
+    return None if _plan_to_run(item) is None else True
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item,
@@ -231,8 +237,8 @@ def _note_skip(item: pytest.Item, report: pytest.TestReport) -> None:
     if state.CATALOG not in item.config.stash:
         return
     from pytest_layers.cases import PLAN
+    from pytest_layers.outcome import conclude
     from pytest_layers.records import CaseResult
-    from pytest_layers.runner import conclude
 
     plan = item.stash.get(PLAN, None)
     if plan is not None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import signal
 import sys
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,22 +19,22 @@ import pytest
 from filelock import FileLock
 
 from pytest_layers import state
+from pytest_layers.attempt import Attempt, how_it_ended, phase_of_death
 from pytest_layers.cases import PLAN, Plan
 from pytest_layers.engines.base import Engine
 from pytest_layers.engines.catalog import skip_reason
 from pytest_layers.errors import ChildFailed, LayersError
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.child import inside
+from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.place import Place
-from pytest_layers.isolate.supervise import Job
 from pytest_layers.isolate.wire import Message
 from pytest_layers.judge import limits as judge
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.sampler import SHARE, Findings
-from pytest_layers.records import Budget, CaseResult, Measurement, Verdict, from_json, to_json
-from pytest_layers.report import junit, text
+from pytest_layers.outcome import conclude, failed_report, has_passed
+from pytest_layers.records import Budget, CaseResult, Measurement, Verdict, from_json
 from pytest_layers.settings import default_cache_dir
-from pytest_layers.units import format_bytes, format_seconds
 
 ATTEMPTS = 3
 """How often a case is run while its verdict is inconclusive and another run may settle it."""
@@ -47,35 +45,9 @@ FINER_SHARE = 0.05
 RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
 """Memory left to the machine: a case that would take it is stopped."""
 
+NEVER_ENTERED = "`measured` was never entered"
+
 Progress = Callable[[str, int, int], None]
-
-
-class LimitBroken(AssertionError):  # noqa: N818  (a finding, not a fault)
-    """A case went past one of its limits."""
-
-
-@dataclass
-class Attempt:
-    """What one child told."""
-
-    reports: list[pytest.TestReport] = field(default_factory=list)
-    findings: Findings | None = None
-    finished: bool = False
-    """Whether the window was closed by the test, not by its end."""
-    data_bytes: int = 0
-    rows: int = 0
-    again: str = ""
-    exit_reason: str | None = None
-    exit_status: int | None = None
-    collect_errors: list[str] = field(default_factory=list)
-    stopped: Message | None = None
-    ended: Message | None = None
-    seconds: float = 0.0
-
-    @property
-    def call(self) -> pytest.TestReport | None:
-        """The report of the call phase."""
-        return next((report for report in self.reports if report.when == "call"), None)
 
 
 class Runner:
@@ -108,7 +80,7 @@ class Runner:
         return skip_reason(engine) if engine and self._settings.strict else None
 
     def _refused(self, item: pytest.Item, plan: Plan, message: str) -> list[pytest.TestReport]:
-        reports = [_failed_report(item, "setup", message, Attempt())]
+        reports = [failed_report(item, "setup", message)]
         conclude(item, reports, CaseResult(plan.case, "", limits=plan.limits), strict=True)
         return reports
 
@@ -317,14 +289,16 @@ class Runner:
 
     def _went_wrong(self, attempt: Attempt) -> bool:
         """Whether the case failed by itself, so that there is nothing to measure again."""
-        return attempt.call is None or not attempt.call.passed
+        return attempt.call is None or not has_passed(attempt.call)
 
     def _missing_reports(self, item: pytest.Item, attempt: Attempt) -> Iterator[pytest.TestReport]:
         """What a child that died did not send: the failure in its place, and a teardown."""
-        when = _phase_of_death(attempt)
+        when = phase_of_death(attempt)
         if when is None:
             return
-        yield _failed_report(item, when, _how_it_ended(attempt, when), attempt)
+        tail = (attempt.ended or {}).get("tail", "").strip()
+        message = how_it_ended(attempt, when)
+        yield failed_report(item, when, message, tail=tail, seconds=attempt.seconds)
         if when != "teardown":
             yield pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "teardown")
 
@@ -377,187 +351,3 @@ class InPlace:
         if PLAN in item.stash and report.when == "call":
             self._runner.conclude_in_place(item, report)
         return report
-
-
-NEVER_ENTERED = "`measured` was never entered"
-
-
-def conclude(
-    item: pytest.Item,
-    reports: Sequence[pytest.TestReport],
-    result: CaseResult,
-    *,
-    strict: bool,
-) -> None:
-    """Put the verdicts on a case's reports: a broken limit fails it, but never hides its own failure."""
-    call = next((report for report in reports if report.when == "call"), None)
-    verdicts = {verdict.outcome for verdict in result.verdicts}
-    if call is not None and _has_passed(call):
-        if "failed" in verdicts or (strict and "inconclusive" in verdicts):
-            _fail(item, call, result)
-        elif "inconclusive" in verdicts:
-            call.layers_inconclusive = True  # type: ignore[attr-defined]
-    elif call is not None and call.failed and "failed" in verdicts:
-        call.sections.append(("Broken limits", text.failure(result)))
-    outcome, reason = outcome_of(reports)
-    final = dataclasses.replace(result, outcome=outcome, reason=reason)
-    carrier = call or (reports[0] if reports else None)
-    if carrier is not None:
-        carrier.layers = to_json(final)  # type: ignore[attr-defined]
-    for report in reports:
-        report.user_properties += junit.properties(final)
-
-
-def _has_passed(call: pytest.TestReport) -> bool:
-    """Whether the test itself went through: also where that was not expected of it (xfail)."""
-    return call.passed or _strict_xpass(call) is not None
-
-
-def _strict_xpass(call: pytest.TestReport) -> str | None:
-    """The reason of a strict xfail that passed: pytest reports it as a failure with this text."""
-    prefix = "[XPASS(strict)] "
-    message = call.longrepr if isinstance(call.longrepr, str) else ""
-    return message.removeprefix(prefix) if call.failed and message.startswith(prefix) else None
-
-
-def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> None:
-    """Fail the call for its broken limits; where an xfail expected a failure, this is it."""
-    reason = getattr(call, "wasxfail", _strict_xpass(call))
-    expected = any(_expects_a_broken_limit(mark) for mark in item.iter_markers("xfail"))
-    call.longrepr = _representation(item, text.failure(result, ascii_only=_ascii_only()))
-    if reason is not None and expected:
-        call.outcome, call.wasxfail = "skipped", reason
-        return
-    call.outcome = "failed"
-    if hasattr(call, "wasxfail"):
-        del call.wasxfail
-
-
-def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
-    raises = xfail.kwargs.get("raises", LimitBroken)
-    return raises is None or (isinstance(raises, (type, tuple)) and issubclass(LimitBroken, raises))
-
-
-def _ascii_only() -> bool:
-    return "utf" not in (sys.stdout.encoding or "").lower()
-
-
-def _representation(item: pytest.Item, message: str) -> Any:
-    """A failure's text in pytest's own form, located at the test."""
-    with pytest.raises(LimitBroken) as caught:
-        raise LimitBroken(message)
-    shown = caught.getrepr(style="value", chain=False)
-    if shown.reprcrash is not None:
-        shown.reprcrash.path = str(item.path)
-        shown.reprcrash.lineno = (item.location[1] or 0) + 1
-        shown.reprcrash.message = message.partition("\n")[0]
-    return shown
-
-
-def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
-    """The outcome of a case in one word, and why, from the reports of its phases."""
-    for report in reports:
-        if hasattr(report, "wasxfail"):
-            return ("xfailed" if report.skipped else "xpassed"), str(report.wasxfail)
-        if report.skipped:
-            return "skipped", _skip_reason(report)
-        if report.failed:
-            return ("failed" if report.when == "call" else "error"), _first_line(report)
-        if getattr(report, "layers_inconclusive", False):
-            return "inconclusive", ""
-    return "passed", ""
-
-
-def _skip_reason(report: pytest.TestReport) -> str:
-    if isinstance(report.longrepr, tuple):
-        return report.longrepr[2].removeprefix("Skipped: ")
-    return str(report.longrepr)
-
-
-def _first_line(report: pytest.TestReport) -> str:
-    crash = getattr(report.longrepr, "reprcrash", None)
-    message = crash.message if crash is not None else report.longreprtext
-    return str(message).strip().partition("\n")[0]
-
-
-def _phase_of_death(attempt: Attempt) -> str | None:
-    """The first phase that was not reported, though it was its turn; None where the test went to its end."""
-    outcomes = {report.when: report.outcome for report in attempt.reports}
-    if "teardown" in outcomes:
-        return None
-    if "setup" not in outcomes:
-        return "setup"
-    return "call" if outcomes["setup"] == "passed" and "call" not in outcomes else "teardown"
-
-
-def _how_it_ended(attempt: Attempt, when: str) -> str:
-    """What became of a child that did not report its test to the end."""
-    if attempt.collect_errors and not attempt.reports:
-        errors = "\n".join(attempt.collect_errors)
-        return f"the test could not be collected in its own process:\n{errors}"
-    where = (
-        f"during {when}, {format_seconds(attempt.seconds)} after its start{_last_reading(attempt)}"
-    )
-    if attempt.ended is None:
-        how, _, rest = "\n".join(attempt.collect_errors).partition("\n")
-        return f"{how} {where}\n{rest}".strip()
-    if attempt.stopped is not None:
-        return _why_stopped(attempt.stopped, where)
-    return f"the test's process {_kind_of_end(attempt.ended)} {where}"
-
-
-def _kind_of_end(ended: Message) -> str:
-    """Its exit status or signal, and who may have sent that."""
-    status: int = ended["status"]
-    if status >= 0:
-        return f"exited with status {status}"
-    how = f"ended with {launch.signal_name(-status)}"
-    if status != -signal.SIGKILL:
-        return how
-    if ended["oom_killed"]:
-        return f"{how}, killed by the kernel's OOM killer"
-    return f"{how} (killed from outside, or out of memory in a container)"
-
-
-def _last_reading(attempt: Attempt) -> str:
-    """What it held at its end, and at most within the window where that was reached."""
-    held = ""
-    if attempt.ended is not None:
-        held = f"; last reading {format_bytes(attempt.ended['footprint_bytes'])}"
-    if attempt.findings is not None:
-        held += f", peak {format_bytes(attempt.findings.lower_bytes)}"
-    return held
-
-
-def _why_stopped(stopped: Message, where: str) -> str:
-    footprint = format_bytes(stopped["footprint_bytes"])
-    limit = format_bytes(stopped["limit_bytes"])
-    if stopped["why"] == "timeout":
-        timeout = format_seconds(stopped["timeout_seconds"])
-        return f"stopped at the timeout of {timeout} (--layers-timeout) {where}"
-    if stopped["why"] == "machine":
-        return (
-            f"stopped at {footprint}, before it took the machine's last memory"
-            f" ({limit} were left for it) {where}"
-        )
-    return f"stopped at {footprint}, far past its memory ceiling (line drawn at {limit}) {where}"
-
-
-def _failed_report(
-    item: pytest.Item, when: str, message: str, attempt: Attempt
-) -> pytest.TestReport:
-    """A failure that the child could not report itself, with the end of what it printed."""
-    sections = []
-    tail = (attempt.ended or {}).get("tail", "").strip()
-    if tail:
-        sections.append(("Last output of the test's process", tail))
-    return pytest.TestReport(
-        item.nodeid,
-        item.location,
-        dict.fromkeys(item.keywords, 1),
-        "failed",
-        _representation(item, message),
-        when,  # type: ignore[arg-type]
-        sections=sections,
-        duration=attempt.seconds,
-    )

@@ -1,13 +1,13 @@
 """What innocent pull requests did to the reports in Arrow."""
 
-import budgets
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
-from shop import URGENT, reports_for
 
+import budgets
 from pytest_layers.testing import assert_same_rows
+from shop import URGENT, reports_for
 
 pytestmark = pytest.mark.layers("arrow")
 

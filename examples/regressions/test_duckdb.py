@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-import budgets
 import pyarrow as pa
 import pytest
-from shop import reports_for
 
+import budgets
 from pytest_layers.testing import assert_same_rows
+from shop import reports_for
 
 pytestmark = pytest.mark.layers("duckdb")
 

@@ -3,11 +3,11 @@
 Memory only: pandas works on one core before a change and after it, so there are no cores to lose.
 """
 
-import budgets
 import pytest
-from shop import reports_for
 
+import budgets
 from pytest_layers.testing import assert_same_rows
+from shop import reports_for
 
 
 def join_first(sales, products):

@@ -2,11 +2,11 @@
 
 import re
 
-import budgets
 import pytest
-from shop import URGENT, reports_for
 
+import budgets
 from pytest_layers.testing import assert_same_rows
+from shop import URGENT, reports_for
 
 pl = pytest.importorskip("polars")
 pytestmark = pytest.mark.layers("polars", "polars-streaming")

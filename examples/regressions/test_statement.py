@@ -2,8 +2,9 @@
 
 import io
 
-import budgets
 import pytest
+
+import budgets
 from shop.statement import balances, write_statement
 
 

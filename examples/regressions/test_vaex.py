@@ -2,12 +2,12 @@
 
 import re
 
-import budgets
 import pyarrow as pa
 import pytest
-from shop import URGENT, reports_for
 
+import budgets
 from pytest_layers.testing import assert_same_rows
+from shop import URGENT, reports_for
 
 pytestmark = pytest.mark.layers("vaex")
 

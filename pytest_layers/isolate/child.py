@@ -128,6 +128,7 @@ class ChildSide:
                 setattr(config.option, name, value)
         config.option.basetemp = str(self._temp_dir / "pytest")  # the session's is emptied by use
         config.pluginmanager.unregister(name="terminal")
+        config.pluginmanager.register(_Mute(config), "terminalreporter")
         config.stash[state.WINDOW] = self._wire
         config.stash[state.TEMP_DIR] = self._temp_dir
 
@@ -213,6 +214,17 @@ def main() -> NoReturn:
     side = ChildSide(job["nodeid"], wire, Path(job["temp_dir"]))
     status = pytest.main(job["args"], plugins=[_Named(side)])
     sys.exit(status)
+
+
+class _Mute:
+    """In the place of the terminal's reporter: what plugins write to that goes nowhere, and it hears no hooks."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+        self._reporter = pytest.TerminalReporter(config, nowhere)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reporter, name)
 
 
 class _Named:

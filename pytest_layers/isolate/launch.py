@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_layers.errors import ChildFailed
-from pytest_layers.isolate.supervise import Job
+from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, Message, decode, encode
 from pytest_layers.measure import tree
 from pytest_layers.records import to_json

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.child import Wire
-from pytest_layers.isolate.supervise import Job
+from pytest_layers.isolate.job import Job
 from pytest_layers.measure.sampler import Findings
 from pytest_layers.records import from_json
 

@@ -8,18 +8,17 @@ alone, so that it starts in tens of milliseconds.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
-import resource
 import select
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from typing import Any
 
+from pytest_layers.isolate import kernel
+from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
 from pytest_layers.measure.procfs import ChildUsage
@@ -28,7 +27,7 @@ from pytest_layers.measure.sampler import (
     PEEK_SECONDS,
     Sampler,
 )
-from pytest_layers.measure.segments import SHARED_FOLDER, Segments
+from pytest_layers.measure.segments import Segments
 from pytest_layers.records import from_json, to_json
 
 CONTROL, OUT = 0, 1
@@ -37,40 +36,8 @@ SPARE_CHECK_SECONDS = (0.05, 1.0)
 """Between two looks at what the machine can spare: seldom while there is plenty."""
 DUMP_SECONDS = 2.0
 """For a timed-out process to print its stacks."""
-EXIT_SECONDS = 10.0
-"""For a process to end after its last word: threads of the test may go on for ever."""
 HANDED_ON = {"report", "warning", "collect_error", "data", "progress", "again", "exit", "done"}
 """Kinds of messages from the child to pytest."""
-
-_PARENT_DEATH_SIGNAL = 1
-_TIMER_SLACK = 29
-_SUBREAPER = 36
-
-
-@dataclass(frozen=True)
-class Job:
-    """What to run and how far it may go."""
-
-    temp_dir: str
-    """Removed at the end."""
-    command: tuple[str, ...] = ()
-    """Gets the two ends of its wire as last arguments."""
-    environment: dict[str, str] | None = None
-    folder: str = "."
-    cores: tuple[int, ...] = ()
-    """Cores to run on; all where empty."""
-    timeout_seconds: float = 0.0
-    """None where 0."""
-    attach: int = 0
-    """Measure this process, which is not ours to start or end, by the wire in `attach_wire`."""
-    attach_wire: tuple[int, ...] = ()
-    output: tuple[int, ...] = ()
-    """Descriptors for the child's standard output and error; captured where empty."""
-    reserve_bytes: int = 0
-    """Memory to be left to the machine."""
-    share: float = 0.01
-    """Of one core, for reading."""
-    exit_seconds: float = EXIT_SECONDS
 
 
 class Supervisor:
@@ -94,14 +61,13 @@ class Supervisor:
         self._deadline = self._exit_due = 0.0
         self._spare_due = 0.0
         self._oom_kills = machine.oom_kills()
-        folders = dict.fromkeys((SHARED_FOLDER, job.temp_dir))
-        self._segments = Segments(folders)
+        self._segments = Segments(own=[job.temp_dir])
 
     def run(self) -> None:
         """Run the case; returns when nothing of it is left."""
         self._wire_in, self._wire_out = self._job.attach_wire or self._start()
         self._decoders[self._wire_in] = Decoder()
-        _raise_file_limit()
+        kernel.raise_file_limit()
         root = self._job.attach or self._pid
         self._sampler = Sampler(root, self._segments, self._walk, share=self._job.share)
         if self._job.timeout_seconds:
@@ -149,11 +115,10 @@ class Supervisor:
 
     def _prepare(self) -> None:
         """In the child before exec: its cores, and no core dump from a test that aborts."""
-        _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+        kernel.end_with_parent()
         if self._job.cores:
             os.sched_setaffinity(0, self._job.cores)
-        _, most = resource.getrlimit(resource.RLIMIT_CORE)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, most))
+        kernel.forbid_core_dumps()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _turn(self) -> None:
@@ -374,31 +339,9 @@ class Supervisor:
 
         shutil.rmtree(self._job.temp_dir, ignore_errors=True)
         for folder, _, _ in os.walk(self._job.temp_dir):
-            os.chmod(folder, 0o700)  # noqa: PTH101
+            with contextlib.suppress(OSError):
+                os.chmod(folder, 0o700)  # noqa: PTH101
         shutil.rmtree(self._job.temp_dir, ignore_errors=True)
-
-
-def _prctl(option: int, value: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(option, value, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), f"prctl({option})")
-
-
-def _ask_for_promptness() -> None:
-    """Ask to be run at once when a reading is due, not after a busy neighbour's turn; root may.
-
-    Not inherited by the case. Where it is refused, readings come later and brackets are wider.
-    """
-    with contextlib.suppress(OSError):
-        policy = os.SCHED_RR | os.SCHED_RESET_ON_FORK
-        os.sched_setscheduler(0, policy, os.sched_param(1))
-
-
-def _raise_file_limit() -> None:
-    """One descriptor a thread is kept open: as many as we may have."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _usage_of(line: bytes) -> ChildUsage:
@@ -423,10 +366,10 @@ def main() -> None:
     """Read the job from standard input, run it, write its messages to standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = from_json(Job, json.loads(_first_line()))
-    _prctl(_TIMER_SLACK, 1000)
-    _ask_for_promptness()
+    kernel.wake_on_time()
+    kernel.ask_for_promptness()
     if not job.attach:
-        _prctl(_SUBREAPER, 1)
+        kernel.adopt_orphans()
     supervisor = Supervisor(job)
     signal.signal(signal.SIGCHLD, supervisor.note_child)
     supervisor.run()

@@ -4,7 +4,11 @@
     procfs    read one process (Linux)
     segments  shared memory of a tree, each segment once
     tree      which processes belong to the case
-    tracker   readings -> bounds on the peak, CPU, timeline (pure)
+    cpu       CPU and waiting of a tree, of processes that ended too
+    life      what readings say of one process (pure)
+    twins     processes that share pages since a fork (pure)
+    unseen    processes that ended between two readings (pure)
+    tracker   readings -> bounds on the tree's peak, timeline (pure)
     sampler   when to read what, at what cost
     reduce    what the sampler found -> Measurement (pure)
 

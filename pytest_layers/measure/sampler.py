@@ -13,20 +13,15 @@ from dataclasses import dataclass
 
 from pytest_layers.measure import procfs
 from pytest_layers.measure.cpu import Account
+from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Process
 from pytest_layers.measure.segments import Segments
-from pytest_layers.measure.tracker import (
-    STILL_BYTES,
-    Life,
-    Reading,
-    Tracker,
-    most_named,
-    span,
-    tree_upper,
-)
+from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
 
 SHARE = 0.01
 """Of one core, spent on reading."""
+URGENT_SHARE = 0.2
+"""Of one core, for proportional sizes while a stop line may have been passed unseen."""
 SHORTEST_SECONDS = 0.005
 LONGEST_SECONDS = 0.05
 FINEST_SECONDS = 0.00025
@@ -122,6 +117,7 @@ class Sampler:
         self._started = clock()
         self._last_pid = b""
         self._scan_due = self._slow_due = self._segments_due = self._proportional_due = 0.0
+        self._urgent_due = 0.0
         self._segment_bytes = 0
         self._shared = 0
         self._credit = CREDIT_SECONDS
@@ -181,6 +177,7 @@ class Sampler:
             now - self._started,
             readings,
             segment_bytes=self._segment_bytes,
+            doubtful_bytes=self._segments.doubtful_bytes,
             proportional=self._read_proportional(now, readings),
             names={pid: who.name for pid, who in self._identities.items()},
             cpu_seconds=cpu_seconds,
@@ -296,9 +293,14 @@ class Sampler:
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
     def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, int] | None:
-        """Proportional sizes of families, when the last reading of them is paid for."""
+        """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""
         twins = [reading for reading in readings if reading.family]
-        if not twins or now < self._proportional_due:
+        near = self.stop_bytes is not None and self._tracker.reach_bytes > self.stop_bytes
+        if not twins or now < (self._urgent_due if near else self._proportional_due):
+            return None
+        lives = self._tracker.lives
+        born = any(one.pid not in lives or not lives[one.pid].family for one in twins)
+        if self._proportional_due and not born and not self._tracker.has_stale_families():
             return None
         before = time.thread_time()
         found: dict[int, int] = {}
@@ -309,7 +311,9 @@ class Sampler:
                 unread.add(reading.family)
             else:
                 found[reading.family] = found.get(reading.family, 0) + size
-        self._proportional_due = now + (time.thread_time() - before) / self._share / 4
+        cost = time.thread_time() - before
+        self._proportional_due = now + cost / self._share / 4
+        self._urgent_due = now + cost / URGENT_SHARE
         return {family: size for family, size in found.items() if family not in unread}
 
     def _reset_stale(self, readings: list[Reading]) -> None:
@@ -324,7 +328,7 @@ class Sampler:
                 continue
             risen = self._processes[reading.pid].memory()
             if risen and self._processes[reading.pid].reset_peak():
-                self._tracker.reset(reading.pid, risen.high_water)
+                self._tracker.reset(reading.pid, risen)
 
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
         tracker = self._tracker

@@ -89,16 +89,20 @@ def on_tmpfs(folder: str) -> bool:
 
 
 class Segments:
-    """The segments of one case: those its processes hold, and tmpfs files that appeared since it began.
+    """The segments of one case: those its processes hold or held, and files in a folder of its own.
 
     Of files that were there before only what they grew by is counted, and only where a process of the case holds them.
+    A file that appeared in a folder that all share, and that was never seen in the case's hands, may be anybody's.
     """
 
-    def __init__(self, folders: Iterable[str] = (SHARED_FOLDER,)) -> None:
-        self._folders = [folder for folder in folders if on_tmpfs(folder)]
+    def __init__(self, shared: Iterable[str] = (SHARED_FOLDER,), own: Iterable[str] = ()) -> None:
+        self._own = [folder for folder in own if on_tmpfs(folder)]
+        self._folders = [*(folder for folder in shared if on_tmpfs(folder)), *self._own]
         self._foreign = self._files()
         self._held: set[Key] = set()
         self.sizes: dict[Key, int] = {}
+        self.doubtful_bytes = 0
+        """Of files that appeared, and that may be the case's or somebody else's."""
 
     def used_bytes(self) -> int:
         """What is used of the folders, by whomever: when it moved, `read` may find something new."""
@@ -129,12 +133,12 @@ class Segments:
                     if key not in known:
                         held[key] = held.get(key, 0) + size
         self._held |= held.keys() | set().union(*maps.values())
-        new = {
-            key: size
-            for key, size in files.items()
-            if key in self._held or key not in self._foreign
-        }
-        self.sizes = {key: size - self._foreign.get(key, 0) for key, size in (held | new).items()}
+        for folder in self._own:
+            self._held |= files_in(folder).keys()
+        own = {key: size for key, size in files.items() if key in self._held}
+        self.sizes = {key: size - self._foreign.get(key, 0) for key, size in (held | own).items()}
+        unknown = files.keys() - self._held - self._foreign.keys()
+        self.doubtful_bytes = sum(files[key] for key in unknown)
         return sum(size for size in self.sizes.values() if size > 0)
 
     def remove_left(self) -> list[str]:

@@ -16,8 +16,8 @@ What is taken for granted, and can make a bracket miss the truth:
 
 - Between two readings, file pages, swap and segments stay between the sizes read: pages that left and came back
   can hide a burst as large.
-- A process that lived wholly between two readings is not seen; that one went on as another program is seen where
-  its mark fell.
+- A process, or a fork before it went on as another program, that lived wholly between two readings is not seen;
+  that a process went on as another program is seen where its mark fell.
 - Twins fault one page at a time: huge pages are only seen where they make a member grow.
 - All processes are read at one time; it takes some 20 microseconds each.
 """
@@ -26,78 +26,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from pytest_layers.measure import twins
+from pytest_layers.measure.life import FAULT_BYTES_PER_SECOND, STILL_BYTES, Life, Reading
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.unseen import Ended, Stretch, Told, Unseen
-
-FAULT_BYTES_PER_SECOND = 2e9
-"""As fast as one core can touch new memory: 0.8 GB/s in 4 KiB pages measured, more in huge pages."""
-
-TICK_SECONDS = 0.004
-"""How far the CPU clock of a process that is running may lag (scheduler tick at 250 Hz)."""
-
-STILL_BYTES = 2**20
-"""File and shared pages that moved by less count as still."""
 
 MAX_POINTS = 400
 MAX_NAMED = 10
 """Processes that are told of: those that mattered most at the peak."""
-
-
-class Reading(NamedTuple):
-    """One process at one time."""
-
-    pid: int
-    memory: Memory
-    cpu_seconds: float = 0.0
-    """Of its life."""
-    faults: int = 0
-    """Minor page faults of its life; read only where it has forked twins."""
-    family: int = 0
-    """The same number for processes that share pages since a fork."""
-
-
-@dataclass
-class Life:
-    """One process running one program, from its first reading to its last. All sizes in bytes."""
-
-    pid: int
-    name: str
-    anon: int = 0
-    """At the last reading; swap included."""
-    file: int = 0
-    shared: int = 0
-    swap: int = 0
-    high_water: int = 0
-    """The mark as last read; 0 when it was reset since."""
-    unread_high_water: int = 0
-    """What the mark rose to between its last reading and its reset."""
-    sure: int = 0
-    """What it held for sure at some time since the last reading, shared memory included."""
-    peak: int = 0
-    at_peak: int = 0
-    upper: int = 0
-    """Bound on its anonymous memory since the last reading."""
-    upper_with_shared: int = 0
-    file_seen: tuple[int, int] = (0, 0)
-    """Least and most since the mark was reset; so are the next ones."""
-    shared_seen: tuple[int, int] = (0, 0)
-    swap_seen: tuple[int, int] = (0, 0)
-    anon_seen: int = 0
-    resident_seen: int = 0
-    """Swap included."""
-    reset_seconds: float = 0.0
-    reset_cpu_seconds: float = 0.0
-    first_cpu_seconds: float = 0.0
-    """When the window opened."""
-    cpu_seconds: float = 0.0
-    """At the last reading, of all its life."""
-    family: int = 0
-    checked_anon: int = 0
-    """When its family's proportional size was read last."""
-    checked_faults: int = 0
-    faults: int = 0
 
 
 @dataclass(frozen=True)
@@ -132,13 +69,18 @@ class Tracker:
     samples: int = 0
     longest_gap_seconds: float = 0.0
     footprint_bytes: int = 0
+    reach_bytes: int = 0
+    """What the footprint may have been at most at the last reading: of a family it is known late."""
     _points: list[Point] = field(default_factory=list)
     _held: Point | None = None
     """The largest of those that are not yet drawn."""
     _stride: int = 1
     _seconds: float = 0.0
     _segment_bytes: int = 0
-    _proportional: dict[int, int] = field(default_factory=dict)
+    _mapped: int = 0
+    _doubtful: int = 0
+    _doubtful_base: int = 0
+    _twins: twins.Twins = field(default_factory=twins.Twins)
 
     def observe(
         self,
@@ -146,29 +88,33 @@ class Tracker:
         readings: list[Reading],
         *,
         segment_bytes: int = 0,
+        doubtful_bytes: int = 0,
         proportional: dict[int, int] | None = None,
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
     ) -> None:
         """Take in one reading of all living processes.
 
-        `segment_bytes`: shared memory of the tree, once. `proportional`: anonymous PSS by family, where it was read
-        now. A process that is missing from `readings` has ended.
+        `segment_bytes`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the
+        tree's; those that appear in the window count in the upper bound alone. `proportional`: anonymous PSS by
+        family, where it was read now. A process that is missing from `readings` has ended.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
         gone = self._leave(readings)
         for reading in readings:
             self._take(seconds, reading, (names or {}).get(reading.pid, ""))
-        self._check({key: checked[key] for key in checked.keys() - self._proportional.keys()})
-        upper = self._upper([*self.lives.values(), *gone], segment_bytes)
-        self._check(checked)
+        upper = self._upper([*self.lives.values(), *gone], checked, segment_bytes)
+        upper += self._appeared(doubtful_bytes)
+        for family, size in checked.items():
+            members = [life for life in self.lives.values() if life.family == family]
+            self._twins.check(family, size, members)
         lower = self._lower(checked, segment_bytes)
         if not self.samples:
             self.base_bytes = self.footprint_bytes
         if lower > self.lower_bytes:
             self._new_peak(seconds, lower)
-        self.upper_bytes = max(self.upper_bytes, upper)
+        self.upper_bytes, self.reach_bytes = max(self.upper_bytes, upper), upper
         self._bury(gone, upper, gap)
         self.file_bytes = max(self.file_bytes, sum(r.memory.file for r in readings))
         self.shared_bytes = max(self.shared_bytes, segment_bytes)
@@ -177,18 +123,13 @@ class Tracker:
         self._seconds, self._segment_bytes = seconds, segment_bytes
         self._draw(Point(seconds, lower, cpu_seconds))
 
-    def reset(self, pid: int, high_water: int = 0) -> None:
-        """The mark of `pid` was started anew after its last reading, when it stood at `high_water`."""
+    def reset(self, pid: int, memory: Memory) -> None:
+        """The mark of `pid` was started anew after its last reading, right after `memory` was read."""
         life = self.lives[pid]
-        life.unread_high_water = high_water if high_water > life.high_water else 0
-        life.high_water = 0
-        self._restart(life, self._seconds)
-
-    def _restart(self, life: Life, seconds: float) -> None:
-        life.file_seen, life.shared_seen = (life.file,) * 2, (life.shared,) * 2
-        life.swap_seen = (life.swap,) * 2
-        life.anon_seen, life.resident_seen = life.anon, life.anon + life.file + life.shared
-        life.reset_seconds, life.reset_cpu_seconds = seconds, life.cpu_seconds
+        life.unread_high_water = memory.high_water if memory.high_water > life.high_water else 0
+        life.high_water = memory.resident
+        life.restart(self._seconds)
+        life.see(memory)
 
     def _leave(self, readings: list[Reading]) -> list[Life]:
         """Take out what has ended, also by running another program: then its mark began anew."""
@@ -200,6 +141,7 @@ class Tracker:
             if life.pid not in high or high[life.pid] < life.high_water - fell
         ]
         for life in gone:
+            life.is_gone = True
             del self.lives[life.pid]
         return gone
 
@@ -217,51 +159,23 @@ class Tracker:
         if born:
             self._bear(life, reading)
         life.cpu_seconds = reading.cpu_seconds
-        self._bound(life, memory, seconds - life.reset_seconds)
+        life.bound(memory, seconds, marks_hold=self.marks_hold)
 
     def _bear(self, life: Life, reading: Reading) -> None:
         """A first reading: when the window opens, of a mark that was just reset; else of all its life."""
         life.checked_anon = life.anon
         opening = not self.samples
         life.cpu_seconds = life.first_cpu_seconds = reading.cpu_seconds if opening else 0.0
-        self._restart(life, self._seconds)
+        life.restart(self._seconds)
         if not opening:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
 
-    def _bound(self, life: Life, memory: Memory, elapsed_seconds: float) -> None:
-        life.file_seen = _widen(life.file_seen, life.file)
-        life.shared_seen = _widen(life.shared_seen, life.shared)
-        life.swap_seen = _widen(life.swap_seen, memory.swap)
-        life.anon_seen = max(life.anon_seen, life.anon)
-        life.resident_seen = max(life.resident_seen, memory.resident + memory.swap)
-        life.high_water = memory.high_water
-        high = max(memory.high_water, life.unread_high_water)
-        burst = max(0, high + life.swap_seen[1] - life.resident_seen)
-        moved = span(life.file_seen) + span(life.shared_seen)
-        life.upper = life.anon_seen + burst + min(moved, _can_touch(life, elapsed_seconds))
-        life.upper_with_shared = min(
-            life.upper + life.shared_seen[1],
-            max(life.anon + life.shared, high + life.swap_seen[1] - life.file_seen[0]),
-        )
-        still = moved <= STILL_BYTES and self.marks_hold
-        held = high + life.swap_seen[0] - life.file_seen[1] if still else 0
-        life.sure = max(life.anon + life.shared, held)
-        life.peak = max(life.peak, life.sure)
-
-    def _check(self, proportional: dict[int, int]) -> None:
-        """Remember where each member stood when its family's proportional size was read."""
-        for family, size in proportional.items():
-            self._proportional[family] = size
-            for life in self.lives.values():
-                if life.family == family:
-                    life.checked_anon, life.checked_faults = life.anon, life.faults
-
     def _lower(self, proportional: dict[int, int], segment_bytes: int) -> int:
         """Footprint at this reading; for an unread family no more than its largest member is sure."""
-        alone, families = _families(self.lives.values())
+        alone, families = twins.split(self.lives.values())
         total = sum(life.anon for life in alone)
         for family, lives in families.items():
-            total += proportional.get(family, max(life.anon for life in lives))
+            total += proportional.get(family, self._twins.lower(family, lives))
         self.footprint_bytes = total + segment_bytes
         if len(self.lives) != 1:
             return self.footprint_bytes
@@ -269,33 +183,38 @@ class Tracker:
         unmapped = min(self._segment_bytes, segment_bytes) - life.shared_seen[1]
         return max(self.footprint_bytes, life.sure + max(0, unmapped))
 
-    def _upper(self, lives: list[Life], segment_bytes: int) -> int:
+    def _upper(self, lives: list[Life], checked: dict[int, int], segment_bytes: int) -> int:
         """Bound on the footprint since the last reading, by whichever way of counting shared memory is tighter."""
-        alone, families = _families(lives)
+        alone, families = twins.split(lives)
         slack = self.slack_bytes * len(lives)
         segments = max(segment_bytes, self._segment_bytes)
-        anon = sum(life.upper for life in alone)
-        anon += sum(self._family_upper(family, lives) for family, lives in families.items())
-        apart = anon + segments
+        unmapped = self._unmapped(lives, segments)
+        apart = sum(life.upper for life in alone) + segments
+        for family, members in families.items():
+            apart += self._twins.upper(family, members, checked.get(family))
         if families:
             return apart + slack
-        mapped = sum(life.shared_seen[0] for life in alone)
-        within = sum(life.upper_with_shared for life in alone) + max(0, segments - mapped)
+        within = sum(life.upper_with_shared for life in alone) + unmapped
         return min(apart, within) + slack
 
-    def _family_upper(self, family: int, lives: list[Life]) -> int:
-        """A family's bound: its last proportional size, and what its members can have touched since."""
-        total = sum(life.upper for life in lives)
-        if family not in self._proportional:
-            return total
-        touched = sum(
-            max(
-                (life.faults - life.checked_faults) * PAGE_BYTES,
-                life.upper - life.checked_anon,
-            )
-            for life in lives
-        )
-        return min(total, self._proportional[family] + touched)
+    def _appeared(self, doubtful_bytes: int) -> int:
+        """What appeared since the window began in files that may be the tree's, at most since the last reading."""
+        if not self.samples:
+            self._doubtful_base = self._doubtful = doubtful_bytes
+        before, self._doubtful = self._doubtful, doubtful_bytes
+        return max(0, max(before, doubtful_bytes) - self._doubtful_base)
+
+    def _unmapped(self, lives: list[Life], segment_bytes: int) -> int:
+        """Bound on segments that no process mapped, at some time since the last reading."""
+        before, self._mapped = self._mapped, sum(life.shared for life in lives)
+        read = segment_bytes - min(before, self._mapped)
+        moved = segment_bytes - sum(life.shared_seen[0] for life in lives)
+        return max(0, min(moved, read + sum(life.touchable for life in lives)))
+
+    def has_stale_families(self) -> bool:
+        """Whether proportional sizes are worth their price: those read last don't hold any more."""
+        _, families = twins.split(self.lives.values())
+        return any(self._twins.is_stale(family, lives) for family, lives in families.items())
 
     def _bury(self, gone: list[Life], upper: int, gap_seconds: float) -> None:
         """Processes that ended: keep the stretch until the kernel's accounting of them is known."""
@@ -347,30 +266,5 @@ def most_named(lives: Iterable[Life]) -> list[Life]:
     return sorted(lives, key=lambda life: (life.at_peak, life.peak), reverse=True)[:MAX_NAMED]
 
 
-def span(seen: tuple[int, int]) -> int:
-    """From least to most."""
-    return seen[1] - seen[0]
-
-
-def _widen(seen: tuple[int, int], value: int) -> tuple[int, int]:
-    return min(seen[0], value), max(seen[1], value)
-
-
 def _larger(one: Point, other: Point) -> Point:
     return one if one.footprint_bytes >= other.footprint_bytes else other
-
-
-def _can_touch(life: Life, elapsed_seconds: float) -> int:
-    """Bytes that a process can have touched since its mark was reset: one core's worth, or more if it had more."""
-    spent = life.cpu_seconds - life.reset_cpu_seconds
-    seconds = max(spent, min(spent + TICK_SECONDS, elapsed_seconds))
-    return int(seconds * FAULT_BYTES_PER_SECOND)
-
-
-def _families(lives: Iterable[Life]) -> tuple[list[Life], dict[int, list[Life]]]:
-    """Processes that share no pages since a fork, and families of those that do: their sum counts pages twice."""
-    found: dict[int, list[Life]] = {}
-    for life in lives:
-        found.setdefault(life.family or -life.pid, []).append(life)
-    alone = [members[0] for members in found.values() if len(members) == 1]
-    return alone, {key: members for key, members in found.items() if len(members) > 1}

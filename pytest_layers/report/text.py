@@ -85,13 +85,16 @@ def engines_table(engines: Sequence[EngineRow], *, width: int, colour: bool) -> 
     return render([wide, narrow], width=width, colour=colour)
 
 
-def failure(result: CaseResult, *, ascii_only: bool = False) -> str:
-    """The text of a case with broken limits: each one, the window drawn, how to run it again."""
+def failure(result: CaseResult, *, nodeid: str = "", ascii_only: bool = False) -> str:
+    """The text of a case with broken limits: each one, the window drawn, how to run it again.
+
+    `nodeid` names the test from where pytest was started, if that is not where its node ids begin.
+    """
     broken = [verdict for verdict in result.verdicts if verdict.outcome != "passed"]
     blocks = ["\n".join(filter(None, (verdict.text, verdict.details))) for verdict in broken]
     if result.measurement is not None:
         blocks.append("\n".join(timeline.draw(result.measurement, ascii_only=ascii_only)))
-    blocks.append(f"To run it again:\n  {_command(result.case)}")
+    blocks.append(f"To run it again:\n  {_command(result.case, nodeid or result.case.nodeid)}")
     return "\n\n".join(filter(None, blocks))
 
 
@@ -246,11 +249,11 @@ def _mending(row: dict[str, str]) -> tuple[str, ...]:
     return tuple(f"    {row[title]}" for title in ("why not", "how to install") if row[title])
 
 
-def _command(case: Case) -> str:
+def _command(case: Case, nodeid: str) -> str:
     """The command line that runs this case alone."""
     engine = f" --layers={case.engine}" if case.engine else ""
     size = f" --layers-sizes={case.size}" if case.size else ""
-    return f'pytest "{case.nodeid}"{engine}{size}'
+    return f'pytest "{nodeid}"{engine}{size}'
 
 
 def _folded(text: str, width: int, indent: int = 0) -> list[str]:

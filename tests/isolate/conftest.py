@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from pytest_layers.isolate import launch
-from pytest_layers.isolate.supervise import Job
+from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Message
 from pytest_layers.measure import machine, procfs, reduce
 from pytest_layers.measure.sampler import Findings

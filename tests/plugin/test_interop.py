@@ -89,28 +89,33 @@ def test_cov_counts_what_plain_tests_run_and_does_not_disturb_cases(layers):
     assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
 
 
-def test_rerunfailures_runs_plain_tests_again_and_leaves_cases_to_us(layers):
+def test_rerunfailures_runs_again_what_fails_by_itself_and_the_last_run_is_judged(layers):
     ran = layers.run(
         HEAD
         + """
-    def test_flaky(seen=[]):
-        seen.append(1)
-        assert len(seen) == 2
+    from pathlib import Path
 
-    @BROKEN
-    def test_broken(): hold()
+    def fail_once(name):
+        first = not Path(name).exists()
+        Path(name).touch()
+        assert not first
+
+    def test_plain(): fail_once("plain")
 
     @CASE
-    def test_well(): pass
+    def test_flaky(): fail_once("flaky")
+
+    @BROKEN
+    def test_flaky_and_broken():
+        fail_once("broken")
+        hold()
     """,
         "--reruns=1",
         plugins=["rerunfailures"],
     )
-    assert ran.outcomes["passed"] == 2
-    assert ran.outcomes["failed"] == 1
-    assert ran.outcomes["rerun"] >= 1
-    assert outcomes(ran)["test_broken"] == "failed"
-    assert outcomes(ran)["test_well"] == "passed"
+    assert ran.outcomes == {"passed": 2, "failed": 1, "rerun": 3}
+    assert outcomes(ran) == {"test_flaky": "passed", "test_flaky_and_broken": "failed"}
+    assert ran.case("test_flaky_and_broken").reason == ran.verdict("test_flaky_and_broken").text
 
 
 def test_timeout_ends_the_test_of_a_case_and_a_plain_one(layers):
@@ -126,8 +131,12 @@ def test_timeout_ends_the_test_of_a_case_and_a_plain_one(layers):
     @mark.timeout(0.2)
     def test_plain(): time.sleep(30)
 
+    @pytest.fixture
+    def slow(): time.sleep(0.6)
+
     @BROKEN
-    def test_broken(): hold()
+    @mark.timeout(0.5, func_only=True)
+    def test_broken(slow): hold()
     """,
         "--timeout=20",
         plugins=["timeout"],

@@ -6,6 +6,9 @@ TEXT = """
 """
 
 
+IN_PLACE = ("-p", "pytest_layers.plugin", "--layers-sizes=1k", "--layers-isolation=none")
+
+
 def kept(folder):
     return sorted(path.parent.name.split("-")[1] for path in folder.glob("*/dataset.json"))
 
@@ -30,7 +33,7 @@ def test_making_data_is_not_measured(layers):
 def test_ini_file_sets_the_folder(layers):
     layers.write("pytest.ini", f"[pytest]\nlayers_cache_dir = {layers.path}/there\n")
     layers.write("test_it.py", TEXT)
-    layers.bare("-p", "pytest_layers.plugin", "--layers-sizes=1k", autoload=False)
+    layers.bare(*IN_PLACE, process=True, autoload=False)
     assert kept(layers.path / "there") == ["1000"]
 
 
@@ -44,5 +47,5 @@ def test_the_least_recently_used_goes_first_where_there_is_no_room(layers):
 def test_without_it_the_users_own_cache_folder_is_used(layers, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(layers.path / "xdg"))
     layers.write("test_it.py", TEXT)
-    layers.bare("-p", "pytest_layers.plugin", "--layers-sizes=1k", autoload=False)
+    layers.bare(*IN_PLACE, process=True, autoload=False)
     assert kept(layers.path / "xdg" / "pytest-layers") == ["1000"]

@@ -226,14 +226,14 @@ def test_classes_test_cases_and_odd_ids(layers):
         def test_broken(self): hold()
 
     @CASE
-    @mark.parametrize("text", ["a/b::c", "two words", "ümläut", "[x]", "", "new\\nline", "-1"])
+    @mark.parametrize("text", ["a/b::c", "two wörds", "[x]\\n", ""])
     def test_ids(text): pass
     """
     )
-    assert ran.outcomes == {"passed": 9, "failed": 1}
+    assert ran.outcomes == {"passed": 6, "failed": 1}
     assert ran.case("TestUnit::test_broken").outcome == "failed"
     assert ran.case("TestUnit::test_method").outcome == "passed"
-    assert len([name for name in ran.cases if name.startswith("test_ids[")]) == 7
+    assert len([name for name in ran.cases if name.startswith("test_ids[")]) == 4
 
 
 def test_options_of_the_users_conftest_reach_the_case(layers):
@@ -317,9 +317,8 @@ THREE = (
 )
 
 
-@pytest.mark.parametrize("option", ["-x", "--maxfail=1"])
-def test_a_broken_limit_ends_the_session_where_asked(layers, option):
-    ran = layers.run(THREE, option)
+def test_a_broken_limit_ends_the_session_where_asked(layers):
+    ran = layers.run(THREE, "-x")
     assert outcomes(ran) == {"test_a": "passed", "test_b": "failed"}
 
 
@@ -346,23 +345,35 @@ def test_selection_works_on_cases(layers, args, ids):
 
 def test_the_table(layers):
     layers.write("test_it.py", THREE)
-    ran = layers.run(None)
+    in_place = "--layers-isolation=none"
+    ran = layers.run(None, in_place)
     assert [row[0] for row in ran.table[:4]] == ["test", "test_a", "test_b", "test_c"]
     assert [row[-1] for row in ran.table[:4]] == ["verdict", "passed", "failed", "passed"]
-    quiet = layers.run(None, "-q")
+    quiet = layers.run(None, in_place, "-q")
     assert [row[0] for row in quiet.table[:2]] == ["test", "test_b"]
-    verbose = layers.run(None, "-v", "--color=yes")
+    verbose = layers.run(None, in_place, "-v", "--color=yes")
     assert "samples, longest gap" in verbose.out
     assert any("\x1b[31m" in line and "failed" in line for line in verbose.lines)
 
 
-@pytest.mark.parametrize("option", ["-s", "--capture=no"])
-def test_without_capture_a_case_prints_straight_to_the_terminal(layers, option):
-    ran = layers.run(
-        HEAD + "\n    @CASE\n    def test_it(): print('hello')\n", option, process=True
-    )
+def test_without_capture_a_case_prints_straight_to_the_terminal(layers):
+    ran = layers.run(HEAD + "\n    @CASE\n    def test_it(): print('hello')\n", "-s", process=True)
     assert "hello" in ran.out
     assert ran.outcomes == {"passed": 1}
+
+
+def test_a_test_may_write_to_the_terminal_reporter(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    @CASE
+    def test_it(pytestconfig):
+        pytestconfig.get_terminal_writer().line("hello")
+        pytestconfig.pluginmanager.getplugin("terminalreporter").write_line("hello")
+    """
+    )
+    assert ran.outcomes == {"passed": 1}
+    assert "hello" not in ran.lines
 
 
 def test_base_temp_of_the_session_is_left_alone(layers):

@@ -71,7 +71,7 @@ def test_the_output_is_that_of_a_run_without_the_plugin(layers, args):
 
 def test_no_layers_switches_the_plugin_off(layers):
     layers.write("test_it.py", "def test_it(engine): pass")
-    ran = layers.bare("-p", "no:layers")
+    ran = layers.bare("-p", "no:layers", "-p", "no:asyncio")
     assert "fixture 'engine' not found" in ran.out
     assert ran.outcomes == {"errors": 1}
 

@@ -107,6 +107,8 @@ class World:
 
 
 class NoSegments:
+    doubtful_bytes = 0
+
     def read(self, shared_by_pid):
         return 0
 
@@ -305,6 +307,26 @@ class TestTwins:
         for pid in (ROOT, 11, 12):
             world.proportional[pid] = 201 * MIB
         assert world.poll() == 603 * MIB
+
+    def test_while_they_stand_still_they_are_not_read_again(self, world):
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        world.proportional.update({ROOT: 301 * MIB, 11: 301 * MIB})
+        world.poll()
+        world.proportional.clear()
+        assert world.poll() == 602 * MIB
+
+    def test_once_they_moved_they_are_read_again(self, world):
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        world.proportional.update({ROOT: 301 * MIB, 11: 301 * MIB})
+        world.poll()
+        world.set(11, 600, image=7, parent=ROOT, faults=10**6 + 30_000)
+        world.poll()
+        world.proportional.update({ROOT: 360 * MIB, 11: 360 * MIB})
+        assert world.poll() == 720 * MIB
 
     def test_where_one_can_not_be_read_the_largest_stands_for_all(self, world):
         world.set(ROOT, 600, image=7)

@@ -177,10 +177,25 @@ def test_of_a_file_that_was_there_before_what_it_grew_by_counts(folder, stack):
     assert found.read(shared_by(os.getpid())) - before == SIZE
 
 
-def test_a_new_file_counts_though_nobody_holds_it(folder):
+def test_a_new_file_that_nobody_was_seen_to_hold_is_doubtful(folder):
     found = Segments([str(folder)])
     make_file(folder / "one")
-    assert found.read({}) == SIZE
+    assert (found.read({}), found.doubtful_bytes) == (0, SIZE)
+
+
+def test_a_file_that_was_held_once_counts_from_then_on(folder):
+    found = Segments([str(folder)])
+    with (folder / "one").open("wb") as file:
+        file.write(bytes(SIZE))
+        file.flush()
+        found.read(shared_by(os.getpid()))
+    assert (found.read({}), found.doubtful_bytes) == (SIZE, 0)
+
+
+def test_a_file_in_a_folder_of_its_own_counts_though_nobody_holds_it(folder):
+    found = Segments(own=[str(folder)])
+    make_file(folder / "one")
+    assert (found.read({}), found.doubtful_bytes) == (SIZE, 0)
 
 
 def test_a_folder_that_is_not_on_tmpfs_is_not_looked_at():

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_layers.measure.life import Reading
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
-from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Reading, Tracker, tree_upper
+from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Tracker, tree_upper
 from pytest_layers.measure.unseen import MAX_STRETCHES, Told, Unseen
 
 MIB = 2**20
@@ -44,7 +45,9 @@ class Watched:
         return self
 
     def reset(self, pid=1, high=0):
-        self.tracker.reset(pid, high * MIB)
+        life = self.tracker.lives[pid]
+        sizes = life.anon - life.swap, life.file, life.shared, life.swap
+        self.tracker.reset(pid, Memory(high * MIB or life.high_water, *sizes))
         return self
 
     def bracket(self, *, largest=10**6, touched=10**6):
@@ -81,6 +84,12 @@ class TestOneProcess:
     def test_a_burst_between_a_reading_and_its_reset_is_not_lost(self, watched):
         watched.read(reading(anon=10)).reset(high=60).read(reading(anon=10))
         assert watched.bracket() == (60, 60)
+
+    def test_file_pages_that_came_before_a_reset_are_not_taken_for_a_burst(self, watched):
+        watched.read(reading(anon=10, file=100))
+        watched.tracker.reset(1, reading(anon=10, file=130).memory)
+        watched.read(reading(anon=10, file=0, high=140))
+        assert watched.bracket() == (10, 140)
 
     def test_file_pages_that_stand_still_are_left_out_of_both_bounds(self, watched):
         watched.read(reading(anon=10, file=400)).read(reading(anon=10, file=400, high=500))
@@ -257,6 +266,34 @@ class TestTwins:
         assert watched.bracket(largest=600, touched=0) == (600, 600)
         assert watched.bracket(largest=600, touched=70) == (600, 670)
 
+    def test_a_first_proportional_size_says_nothing_of_a_twin_that_ended_before_it(self, watched):
+        twins = [reading(pid, 10, family=1) for pid in (1, 2)]
+        watched.read(*twins, reading(3, 100, family=1)).read(*twins, proportional={1: 10})
+        assert watched.bracket(largest=100, touched=0) == (100, 120)
+
+    def test_unread_twins_hold_what_they_held_less_what_they_may_have_lost(self, watched):
+        twins = [reading(pid, 100, family=1) for pid in (1, 2)]
+        watched.read(*twins, proportional={1: 200})
+        watched.read(reading(1, 100, family=1), reading(2, 90, high=100, family=1, faults=256))
+        assert watched.tracker.footprint_bytes == 189 * MIB
+
+    def test_a_proportional_size_is_stale_where_pages_were_touched_or_freed_or_twins_are_new(
+        self, watched
+    ):
+        twins = [reading(pid, 100, family=1) for pid in (1, 2)]
+        watched.read(*twins)
+        assert watched.tracker.has_stale_families()
+        watched.read(*twins, proportional={1: 100})
+        assert not watched.tracker.has_stale_families()
+        for changed in (
+            [twins[0], reading(2, 100, family=1, faults=257)],
+            [twins[0], reading(2, 98, high=100, family=1)],
+            [*twins, reading(3, 100, family=1)],
+        ):
+            watched.read(*changed)
+            assert watched.tracker.has_stale_families()
+            watched.read(*twins, proportional={1: 100})
+
     def test_a_twin_that_runs_another_program_is_not_added_to_its_parent(self, watched):
         twins = [reading(pid, 600, family=1) for pid in (1, 2)]
         watched.read(*twins, proportional={1: 600}).read(twins[0], reading(2, 5))
@@ -340,6 +377,9 @@ class World:
             process.high = max(process.high, self.resident(process))
         self.peak = max(self.peak, self.footprint)
 
+    def note_only(self, pid, amount):
+        pass
+
     def do(self, step, who, amount):
         pid = list(self.processes)[who % len(self.processes)]
         getattr(self, step)(pid, amount)
@@ -411,10 +451,11 @@ class World:
     def execute(self, pid, amount):
         """It goes on as another program; what it held more than was read would be lost to everybody."""
         process = self.processes[pid]
-        if pid != 1 and (process.high == process.read_high or not process.faults):
+        if pid != 1 and process.high == process.read_high:
             self.largest = max(self.largest, process.high)
             process.image = next(self.numbers)
             process.anon, process.shared, process.file, process.high = set(), set(), 0, 0
+            process.read_high = None
             process.moves = {}
 
     def leave(self, pid, amount):
@@ -425,10 +466,13 @@ class World:
             self.child_faults += process.faults
             del self.processes[pid]
 
+    def memory(self, process):
+        sizes = (process.high, len(process.anon), process.file, self.mapped(process))
+        return Memory(*(size * UNIT for size in sizes), 0)
+
     def reading(self, pid, families):
         process = self.processes[pid]
-        sizes = (process.high, len(process.anon), process.file, self.mapped(process))
-        memory = Memory(*(size * UNIT for size in sizes), 0)
+        memory = self.memory(process)
         process.read_high, process.moves = process.high, {}
         family = families.get(pid, 0)
         return Reading(pid, memory, self.seconds, process.faults if family else 0, family)
@@ -464,12 +508,16 @@ class World:
         self.close_stretch()
         for one in readings:
             process, life = self.processes[one.pid], self.tracker.lives[one.pid]
+            # What happens between a reading and its reset is known to the mark alone.
+            getattr(self, LATE[(who + amount) % len(LATE)])(one.pid, amount)
+            self.note()
             moved = (
                 life.file_seen[1] - life.file_seen[0] + life.shared_seen[1] - life.shared_seen[0]
             )
             if moved or process.high > self.resident(process):
+                risen = self.memory(process)
                 process.high = process.read_high = self.resident(process)
-                self.tracker.reset(one.pid, one.memory.high_water)
+                self.tracker.reset(one.pid, risen)
 
     def close_stretch(self):
         tracker = self.tracker
@@ -488,6 +536,7 @@ class World:
             assert lower <= peak <= max(upper, unseen.bound(told))
 
 
+LATE = ["allocate", "free", "map_file", "unmap_file", "note_only", "note_only"]
 STEPS = [
     "allocate", "free", "write", "map_file", "unmap_file", "share", "attach", "detach", "unlink",
     "fork", "execute", "leave", "read", "read", "read",

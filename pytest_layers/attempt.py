@@ -1,0 +1,101 @@
+"""What the process of a case told, and what became of it where it told no more."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+
+import pytest
+
+from pytest_layers.isolate import launch
+from pytest_layers.isolate.wire import Message
+from pytest_layers.measure.sampler import Findings
+from pytest_layers.outcome import call_of
+from pytest_layers.units import format_bytes, format_seconds
+
+
+@dataclass
+class Attempt:
+    """What one child told."""
+
+    reports: list[pytest.TestReport] = field(default_factory=list)
+    findings: Findings | None = None
+    finished: bool = False
+    """Whether the window was closed by the test, not by its end."""
+    data_bytes: int = 0
+    rows: int = 0
+    again: str = ""
+    exit_reason: str | None = None
+    exit_status: int | None = None
+    collect_errors: list[str] = field(default_factory=list)
+    stopped: Message | None = None
+    ended: Message | None = None
+    seconds: float = 0.0
+
+    @property
+    def call(self) -> pytest.TestReport | None:
+        """The report of the call phase."""
+        return call_of(self.reports)
+
+
+def phase_of_death(attempt: Attempt) -> str | None:
+    """The first phase that was not reported, though it was its turn; None where the test went to its end."""
+    outcomes = {report.when: report.outcome for report in attempt.reports}
+    if "teardown" in outcomes:
+        return None
+    if "setup" not in outcomes:
+        return "setup"
+    return "call" if outcomes["setup"] == "passed" and "call" not in outcomes else "teardown"
+
+
+def how_it_ended(attempt: Attempt, when: str) -> str:
+    """What became of a child that did not report its test to the end."""
+    if attempt.collect_errors and not attempt.reports and attempt.ended is not None:
+        errors = "\n".join(attempt.collect_errors)
+        return f"the test could not be collected in its own process:\n{errors}"
+    where = (
+        f"during {when}, {format_seconds(attempt.seconds)} after its start{_last_reading(attempt)}"
+    )
+    if attempt.ended is None:
+        how, _, rest = "\n".join(attempt.collect_errors).partition("\n")
+        return f"{how} {where}\n{rest}".strip()
+    if attempt.stopped is not None:
+        return _why_stopped(attempt.stopped, where)
+    return f"the test's process {_kind_of_end(attempt.ended)} {where}"
+
+
+def _kind_of_end(ended: Message) -> str:
+    """Its exit status or signal, and who may have sent that."""
+    status: int = ended["status"]
+    if status >= 0:
+        return f"exited with status {status}"
+    how = f"ended with {launch.signal_name(-status)}"
+    if status != -signal.SIGKILL:
+        return how
+    if ended["oom_killed"]:
+        return f"{how}, killed by the kernel's OOM killer"
+    return f"{how} (killed from outside, or out of memory in a container)"
+
+
+def _last_reading(attempt: Attempt) -> str:
+    """What it held at its end, and at most within the window where that was reached."""
+    held = ""
+    if attempt.ended is not None:
+        held = f"; last reading {format_bytes(attempt.ended['footprint_bytes'])}"
+    if attempt.findings is not None:
+        held += f", peak {format_bytes(attempt.findings.lower_bytes)}"
+    return held
+
+
+def _why_stopped(stopped: Message, where: str) -> str:
+    footprint = format_bytes(stopped["footprint_bytes"])
+    limit = format_bytes(stopped["limit_bytes"])
+    if stopped["why"] == "timeout":
+        timeout = format_seconds(stopped["timeout_seconds"])
+        return f"stopped at the timeout of {timeout} (--layers-timeout) {where}"
+    if stopped["why"] == "machine":
+        return (
+            f"stopped at {footprint}, before it took the machine's last memory"
+            f" ({limit} were left for it) {where}"
+        )
+    return f"stopped at {footprint}, far past its memory ceiling (line drawn at {limit}) {where}"

@@ -1,0 +1,34 @@
+"""What a supervisor is asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+EXIT_SECONDS = 10.0
+"""For a process to end after its last word: threads of the test may go on for ever."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run and how far it may go."""
+
+    temp_dir: str
+    """Removed at the end."""
+    command: tuple[str, ...] = ()
+    """Gets the two ends of its wire as last arguments."""
+    environment: dict[str, str] | None = None
+    folder: str = "."
+    cores: tuple[int, ...] = ()
+    """Cores to run on; all where empty."""
+    timeout_seconds: float = 0.0
+    """None where 0."""
+    attach: int = 0
+    """Measure this process, which is not ours to start or end, by the wire in `attach_wire`."""
+    attach_wire: tuple[int, ...] = ()
+    output: tuple[int, ...] = ()
+    """Descriptors for the child's standard output and error; captured where empty."""
+    reserve_bytes: int = 0
+    """Memory to be left to the machine."""
+    share: float = 0.01
+    """Of one core, for reading."""
+    exit_seconds: float = EXIT_SECONDS

@@ -1,0 +1,127 @@
+"""One process of a tree: what its readings and the kernel's mark say of it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pytest_layers.measure.procfs import Memory
+
+FAULT_BYTES_PER_SECOND = 2e9
+"""As fast as one core can touch new memory: 0.8 GB/s in 4 KiB pages measured, more in huge pages."""
+
+TICK_SECONDS = 0.004
+"""How far the CPU clock of a process that is running may lag (scheduler tick at 250 Hz)."""
+
+STILL_BYTES = 2**20
+"""File and shared pages that moved by less count as still."""
+
+
+class Reading(NamedTuple):
+    """One process at one time."""
+
+    pid: int
+    memory: Memory
+    cpu_seconds: float = 0.0
+    """Of its life."""
+    faults: int = 0
+    """Minor page faults of its life; read only where it has forked twins."""
+    family: int = 0
+    """The same number for processes that share pages since a fork."""
+
+
+@dataclass
+class Life:
+    """One process running one program, from its first reading to its last. All sizes in bytes."""
+
+    pid: int
+    name: str
+    anon: int = 0
+    """At the last reading; swap included."""
+    file: int = 0
+    shared: int = 0
+    swap: int = 0
+    high_water: int = 0
+    """The mark as last read, or what it was reset to since."""
+    unread_high_water: int = 0
+    """What the mark rose to between its last reading and its reset."""
+    sure: int = 0
+    """What it held for sure at some time since the last reading, shared memory included."""
+    peak: int = 0
+    at_peak: int = 0
+    upper: int = 0
+    """Bound on its anonymous memory since the last reading."""
+    unhidden: int = 0
+    """The same, but for what moving file and shared pages can hide."""
+    upper_with_shared: int = 0
+    touchable: int = 0
+    """What it can have touched since its mark was reset."""
+    file_seen: tuple[int, int] = (0, 0)
+    """Least and most since the mark was reset; so are the next ones."""
+    shared_seen: tuple[int, int] = (0, 0)
+    swap_seen: tuple[int, int] = (0, 0)
+    anon_seen: int = 0
+    resident_seen: int = 0
+    """Swap included."""
+    reset_seconds: float = 0.0
+    reset_cpu_seconds: float = 0.0
+    first_cpu_seconds: float = 0.0
+    """When the window opened."""
+    cpu_seconds: float = 0.0
+    """At the last reading, of all its life."""
+    family: int = 0
+    checked_anon: int = 0
+    """When its family's proportional size was read last."""
+    checked_faults: int = 0
+    faults: int = 0
+    is_gone: bool = False
+    """It has ended since its last reading."""
+
+    def restart(self, seconds: float) -> None:
+        """Its mark stands at what is resident, since `seconds`."""
+        self.file_seen, self.shared_seen = (self.file,) * 2, (self.shared,) * 2
+        self.swap_seen = (self.swap,) * 2
+        self.anon_seen, self.resident_seen = self.anon, self.anon + self.file + self.shared
+        self.reset_seconds, self.reset_cpu_seconds = seconds, self.cpu_seconds
+
+    def see(self, memory: Memory) -> None:
+        """Sizes that it had at some time since its mark was reset."""
+        self.file_seen = _widen(self.file_seen, memory.file)
+        self.shared_seen = _widen(self.shared_seen, memory.shmem)
+        self.swap_seen = _widen(self.swap_seen, memory.swap)
+        self.anon_seen = max(self.anon_seen, memory.anon + memory.swap)
+        self.resident_seen = max(self.resident_seen, memory.resident + memory.swap)
+
+    def bound(self, memory: Memory, seconds: float, *, marks_hold: bool) -> None:
+        """Bounds since its mark was reset, from a reading at `seconds`."""
+        self.see(memory)
+        self.high_water = memory.high_water
+        high = max(memory.high_water, self.unread_high_water)
+        burst = max(0, high + self.swap_seen[1] - self.resident_seen)
+        moved = span(self.file_seen) + span(self.shared_seen)
+        self.touchable = self._can_touch(seconds - self.reset_seconds)
+        self.unhidden = self.anon_seen + burst
+        self.upper = self.unhidden + min(moved, self.touchable)
+        self.upper_with_shared = min(
+            self.upper + self.shared_seen[1],
+            max(self.anon + self.shared, high + self.swap_seen[1] - self.file_seen[0]),
+        )
+        still = moved <= STILL_BYTES and marks_hold
+        held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
+        self.sure = max(self.anon + self.shared, held)
+        self.peak = max(self.peak, self.sure)
+
+    def _can_touch(self, elapsed_seconds: float) -> int:
+        """Bytes that it can have touched since its mark was reset: one core's worth, or more if it had more."""
+        spent = self.cpu_seconds - self.reset_cpu_seconds
+        seconds = max(spent, min(spent + TICK_SECONDS, elapsed_seconds))
+        return int(seconds * FAULT_BYTES_PER_SECOND)
+
+
+def span(seen: tuple[int, int]) -> int:
+    """From least to most."""
+    return seen[1] - seen[0]
+
+
+def _widen(seen: tuple[int, int], value: int) -> tuple[int, int]:
+    return min(seen[0], value), max(seen[1], value)

@@ -1,0 +1,77 @@
+"""Processes that share pages since a fork: the sum of their sizes counts pages twice. Pure.
+
+Their proportional sizes (PSS) add up to what they hold together, but are dear to read. Until the next such reading
+they can have added no more than they newly touched, and lost no more than they freed or replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_layers.measure.life import STILL_BYTES, Life
+from pytest_layers.measure.procfs import PAGE_BYTES
+
+
+def split(lives: Iterable[Life]) -> tuple[list[Life], dict[int, list[Life]]]:
+    """Processes that are alone, and families of more than one."""
+    found: dict[int, list[Life]] = {}
+    for life in lives:
+        found.setdefault(life.family or -life.pid, []).append(life)
+    alone = [members[0] for members in found.values() if len(members) == 1]
+    return alone, {key: members for key, members in found.items() if len(members) > 1}
+
+
+class Twins:
+    """What is known of the families of one tree; all sizes in bytes."""
+
+    def __init__(self) -> None:
+        self._sizes: dict[int, int] = {}
+        self._members: dict[int, frozenset[int]] = {}
+        """When the size was read."""
+
+    def check(self, family: int, size: int, lives: list[Life]) -> None:
+        """The proportional sizes of its living members add up to `size` now."""
+        self._sizes[family] = size
+        self._members[family] = _pids(lives)
+        for life in lives:
+            life.checked_anon, life.checked_faults = life.anon, life.faults
+
+    def upper(self, family: int, lives: list[Life], size: int | None) -> int:
+        """Bound since the last reading, where `size` was read now, for the first time or again."""
+        total = sum(life.upper for life in lives)
+        if family in self._sizes:
+            return min(total, self._sizes[family] + sum(map(_added, lives)))
+        if size is None:
+            return total
+        return min(total, size + sum(life.upper - life.anon * (not life.is_gone) for life in lives))
+
+    def lower(self, family: int, lives: list[Life]) -> int:
+        """What an unread one holds at least: its largest member, or what it held last less what may be gone."""
+        largest = max(life.anon for life in lives)
+        if self._members.get(family) != _pids(lives):
+            return largest
+        return max(largest, self._sizes[family] - sum(map(_lost, lives)))
+
+    def is_stale(self, family: int, lives: list[Life]) -> bool:
+        """Whether its size has to be read: of new members, or of pages that were touched or freed."""
+        if self._members.get(family) != _pids(lives):
+            return True
+        return sum(max(_added(life), _lost(life)) for life in lives) > STILL_BYTES
+
+
+def _added(life: Life) -> int:
+    """Bytes by which it can have added to its family since the size was read: by faults, or by huge pages."""
+    return max(_touched(life), life.unhidden - life.checked_anon)
+
+
+def _lost(life: Life) -> int:
+    """Bytes by which its family can have shrunk by it since the size was read."""
+    return max(0, life.checked_anon - life.anon) + _touched(life)
+
+
+def _touched(life: Life) -> int:
+    return (life.faults - life.checked_faults) * PAGE_BYTES
+
+
+def _pids(lives: list[Life]) -> frozenset[int]:
+    return frozenset(life.pid for life in lives)

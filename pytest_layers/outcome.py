@@ -1,0 +1,142 @@
+"""What becomes of a case's reports: the verdicts on them, its outcome in one word, a failure it could not report."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from pytest_layers.records import CaseResult, to_json
+from pytest_layers.report import junit, text
+
+
+class LimitBroken(AssertionError):  # noqa: N818  (a finding, not a fault)
+    """A case went past one of its limits."""
+
+
+def conclude(
+    item: pytest.Item,
+    reports: Sequence[pytest.TestReport],
+    result: CaseResult,
+    *,
+    strict: bool,
+) -> None:
+    """Put the verdicts on a case's reports: a broken limit fails it, but never hides its own failure."""
+    call = call_of(reports)
+    verdicts = {verdict.outcome for verdict in result.verdicts}
+    if call is not None and has_passed(call):
+        if "failed" in verdicts or (strict and "inconclusive" in verdicts):
+            _fail(item, call, result)
+        elif "inconclusive" in verdicts:
+            call.layers_inconclusive = True  # type: ignore[attr-defined]
+    elif call is not None and call.failed and "failed" in verdicts:
+        call.sections.append(("Broken limits", _failure(item, result)))
+    outcome, reason = outcome_of(reports)
+    final = dataclasses.replace(result, outcome=outcome, reason=reason)
+    carrier = call or (reports[0] if reports else None)
+    if carrier is not None:
+        carrier.layers = to_json(final)  # type: ignore[attr-defined]
+    for report in reports:
+        report.user_properties += junit.properties(final)
+
+
+def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
+    """The report of the call phase; the last one where a plugin ran the test again."""
+    return next((report for report in reversed(reports) if report.when == "call"), None)
+
+
+def has_passed(call: pytest.TestReport) -> bool:
+    """Whether the test itself went through: also where that was not expected of it (xfail)."""
+    return call.passed or _strict_xpass(call) is not None
+
+
+def _strict_xpass(call: pytest.TestReport) -> str | None:
+    """The reason of a strict xfail that passed: pytest reports it as a failure with this text."""
+    prefix = "[XPASS(strict)] "
+    message = call.longrepr if isinstance(call.longrepr, str) else ""
+    return message.removeprefix(prefix) if call.failed and message.startswith(prefix) else None
+
+
+def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> None:
+    """Fail the call for its broken limits; where an xfail expected a failure, this is it."""
+    reason = getattr(call, "wasxfail", _strict_xpass(call))
+    expected = any(_expects_a_broken_limit(mark) for mark in item.iter_markers("xfail"))
+    call.longrepr = _representation(item, _failure(item, result))
+    if reason is not None and expected:
+        call.outcome, call.wasxfail = "skipped", reason
+        return
+    call.outcome = "failed"
+    if hasattr(call, "wasxfail"):
+        del call.wasxfail
+
+
+def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
+    raises = xfail.kwargs.get("raises", LimitBroken)
+    return raises is None or (isinstance(raises, (type, tuple)) and issubclass(LimitBroken, raises))
+
+
+def _failure(item: pytest.Item, result: CaseResult) -> str:
+    """The text of broken limits, with the test named as one would from where pytest was started."""
+    path = os.path.relpath(item.path, item.config.invocation_params.dir)
+    nodeid = "::".join((path, item.nodeid.partition("::")[2]))
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    return text.failure(result, nodeid=nodeid, ascii_only=ascii_only)
+
+
+def _representation(item: pytest.Item, message: str) -> Any:
+    """A failure's text in pytest's own form, located at the test."""
+    with pytest.raises(LimitBroken) as caught:
+        raise LimitBroken(message)
+    shown = caught.getrepr(style="value", chain=False)
+    if shown.reprcrash is not None:
+        shown.reprcrash.path = str(item.path)
+        shown.reprcrash.lineno = (item.location[1] or 0) + 1
+        shown.reprcrash.message = message.partition("\n")[0]
+    return shown
+
+
+def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
+    """The outcome of a case in one word, and why, from the reports of its phases."""
+    for report in reports:
+        if hasattr(report, "wasxfail"):
+            return ("xfailed" if report.skipped else "xpassed"), str(report.wasxfail)
+        if report.skipped:
+            return "skipped", _skip_reason(report)
+        if report.failed:
+            return ("failed" if report.when == "call" else "error"), _first_line(report)
+        if getattr(report, "layers_inconclusive", False):
+            return "inconclusive", ""
+    return "passed", ""
+
+
+def _skip_reason(report: pytest.TestReport) -> str:
+    if isinstance(report.longrepr, tuple):
+        return report.longrepr[2].removeprefix("Skipped: ")
+    return str(report.longrepr)
+
+
+def _first_line(report: pytest.TestReport) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    message = crash.message if crash is not None else report.longreprtext
+    return str(message).strip().partition("\n")[0]
+
+
+def failed_report(
+    item: pytest.Item, when: str, message: str, *, tail: str = "", seconds: float = 0.0
+) -> pytest.TestReport:
+    """A failure that the case's process could not report itself, with the end of what it printed."""
+    sections = [("Last output of the test's process", tail)] if tail else []
+    return pytest.TestReport(
+        item.nodeid,
+        item.location,
+        dict.fromkeys(item.keywords, 1),
+        "failed",
+        _representation(item, message),
+        when,  # type: ignore[arg-type]
+        sections=sections,
+        duration=seconds,
+    )
