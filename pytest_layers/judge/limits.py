@@ -86,7 +86,7 @@ def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Ve
     ceiling = ceiling_bytes(limit, ground)
     bracket = measurement.total if limit.of == "total" else measurement.growth
     what = f"memory {limit.of}"
-    asked = f"the ceiling of {format_bytes(ceiling)}{_spelled(limit.asked, ceiling)}"
+    asked = f"the ceiling of {format_bytes(ceiling)}{_spelled(limit.asked)}"
     if bracket.lower_bytes > ceiling:
         over = bracket.lower_bytes - ceiling
         times = f" ({bracket.lower_bytes / ceiling:.1f} times)" if ceiling else ""
@@ -129,9 +129,10 @@ def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
     return Verdict(limit, outcome, floor, wanted, text, _how_busy(measurement))
 
 
-def _spelled(asked: str, ceiling: int) -> str:
-    """How the ceiling was written, where that says more than its bytes."""
-    return "" if asked.replace(" ", "") == format_bytes(ceiling).replace(" ", "") else f" ({asked})"
+def _spelled(asked: str) -> str:
+    """How the ceiling was written, where it is more than bytes."""
+    amount = parse_amount(asked)
+    return f" ({asked})" if amount.needs_data or amount.ram_share else ""
 
 
 def _who_held(measurement: Measurement, ground: Ground) -> str:

@@ -1,8 +1,9 @@
 import errno
 import functools
-import multiprocessing
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -237,46 +238,67 @@ def test_what_another_store_uses_stays_until_it_is_closed(open_store):
     assert not used.exists()
 
 
-def make_in_process(root, log, barrier, results):
-    def slow_to_make(rows):
-        with log.open("a") as file:
-            file.write("made\n")
-        for _ in range(20):
-            yield from numbers(rows)
+IN_ANOTHER_PROCESS = """
+import os, sys
+from pathlib import Path
 
-    with_others = Store(root, PLENTY, lambda *_: None)
-    barrier.wait(30)
-    results.put(with_others.make("own", slow_to_make, 1_000, "parquet"))
+import pyarrow as pa
+
+from pytest_layers.datasets.store import Store
+
+root, log = Path(sys.argv[1]), Path(sys.argv[2])
+
+def numbers(rows):
+    with log.open("a") as file:
+        file.write("made\\n")
+    for _ in range(20):
+        yield pa.record_batch({"number": pa.array(range(rows))})
+
+store = Store(root, 2**40, lambda *_: None)
+print("ready", flush=True)
+input()
+made = store.make("own", numbers, 1_000, "parquet")
+print(made.made, made.dataset, flush=True)
+os._exit(0)
+"""
 
 
-def test_processes_at_once_make_it_once(root, tmp_path):
-    context = multiprocessing.get_context("spawn")
-    barrier, results = context.Barrier(2), context.Queue()
-    log = tmp_path / "log"
-    processes = [
-        context.Process(target=make_in_process, args=(root, log, barrier, results))
-        for _ in range(2)
-    ]
+@pytest.fixture
+def another_process(root, tmp_path):
+    """Starts a process that makes a data set once it is sent a line."""
+    script = tmp_path / "another.py"
+    script.write_text(IN_ANOTHER_PROCESS)
+    started = []
+
+    def start():
+        command = [sys.executable, str(script), str(root), str(tmp_path / "log")]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        started.append(process)
+        assert process.stdout.readline() == "ready\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_processes_at_once_make_it_once(tmp_path, another_process):
+    processes = [another_process(), another_process()]
     for process in processes:
-        process.start()
-    made = [results.get(timeout=30) for _ in processes]
-    for process in processes:
-        process.join(30)
-    results.close()
-    assert sorted(one.made for one in made) == [False, True]
-    assert made[0].dataset == made[1].dataset
-    assert log.read_text() == "made\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+    told = [process.stdout.readline().split(" ", 1) for process in processes]
+    assert sorted(made for made, _ in told) == ["False", "True"]
+    assert told[0][1] == told[1][1]
+    assert (tmp_path / "log").read_text() == "made\n"
 
 
-def use_and_die(root):
-    Store(root, PLENTY, lambda *_: None).make("a", numbers, 10, "arrow")
-    os._exit(0)
-
-
-def test_what_a_dead_process_used_can_go(root, open_store):
-    process = multiprocessing.get_context("spawn").Process(target=use_and_die, args=(root,))
-    process.start()
-    process.join(30)
+def test_what_a_dead_process_used_can_go(root, another_process, open_store):
+    process = another_process()
+    process.communicate("\n")
     assert len(folders(root)) == 1
     open_store(limit_bytes=0).make("b", numbers, 10, "arrow")
     assert len(folders(root)) == 1
