@@ -13,6 +13,9 @@ FAULT_BYTES_PER_SECOND = 2e9
 TICK_SECONDS = 0.004
 """How far the CPU clock of a process that is running may lag (scheduler tick at 250 Hz)."""
 
+HUGE_PAGE_BYTES = 2**21
+"""The most that one page fault maps."""
+
 STILL_BYTES = 2**20
 """File and shared pages that moved by less count as still."""
 
@@ -25,9 +28,11 @@ class Reading(NamedTuple):
     cpu_seconds: float = 0.0
     """Of its life."""
     faults: int = 0
-    """Minor page faults of its life; read only where it has forked twins."""
+    """Minor page faults of its life; 0 where they were not read."""
     family: int = 0
     """The same number for processes that share pages since a fork."""
+    image: tuple[int, int] = (0, 0)
+    """What tells the program it runs from the one before, as far as is known."""
 
 
 @dataclass
@@ -65,6 +70,7 @@ class Life:
     """Swap included."""
     reset_seconds: float = 0.0
     reset_cpu_seconds: float = 0.0
+    reset_faults: int = 0
     first_cpu_seconds: float = 0.0
     """When the window opened."""
     cpu_seconds: float = 0.0
@@ -74,6 +80,7 @@ class Life:
     """When its family's proportional size was read last."""
     checked_faults: int = 0
     faults: int = 0
+    image: tuple[int, int] = (0, 0)
     is_gone: bool = False
     """It has ended since its last reading."""
 
@@ -83,6 +90,7 @@ class Life:
         self.swap_seen = (self.swap,) * 2
         self.anon_seen, self.resident_seen = self.anon, self.anon + self.file + self.shared
         self.reset_seconds, self.reset_cpu_seconds = seconds, self.cpu_seconds
+        self.reset_faults = self.faults
 
     def see(self, memory: Memory) -> None:
         """Sizes that it had at some time since its mark was reset."""
@@ -97,25 +105,28 @@ class Life:
         self.see(memory)
         self.high_water = memory.high_water
         high = max(memory.high_water, self.unread_high_water)
-        burst = max(0, high + self.swap_seen[1] - self.resident_seen)
+        most = max(high + self.swap_seen[1], self.resident_seen)
+        burst = most - self.resident_seen
         moved = span(self.file_seen) + span(self.shared_seen)
         self.touchable = self._can_touch(seconds - self.reset_seconds)
         self.unhidden = self.anon_seen + burst
         self.upper = self.unhidden + min(moved, self.touchable)
-        self.upper_with_shared = min(
-            self.upper + self.shared_seen[1],
-            max(self.anon + self.shared, high + self.swap_seen[1] - self.file_seen[0]),
-        )
+        self.upper_with_shared = min(self.upper + self.shared_seen[1], most - self.file_seen[0])
         still = moved <= STILL_BYTES and marks_hold
         held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
         self.sure = max(self.anon + self.shared, held)
         self.peak = max(self.peak, self.sure)
 
     def _can_touch(self, elapsed_seconds: float) -> int:
-        """Bytes that it can have touched since its mark was reset: one core's worth, or more if it had more."""
-        spent = self.cpu_seconds - self.reset_cpu_seconds
-        seconds = max(spent, min(spent + TICK_SECONDS, elapsed_seconds))
-        return int(seconds * FAULT_BYTES_PER_SECOND)
+        """Bytes that it can have touched since its mark was reset, at one core's full speed.
+
+        More CPU time than has elapsed says little: the clock of a running process lags, and then jumps.
+        """
+        spent = self.cpu_seconds - self.reset_cpu_seconds + TICK_SECONDS
+        touched = int(min(spent, elapsed_seconds) * FAULT_BYTES_PER_SECOND)
+        if not self.faults:
+            return touched
+        return min(touched, (self.faults - self.reset_faults) * HUGE_PAGE_BYTES)
 
 
 def span(seen: tuple[int, int]) -> int:

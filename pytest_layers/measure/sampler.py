@@ -254,13 +254,15 @@ class Sampler:
             family = families.get(pid, 0)
             who = procfs.identity(pid) if family else None
             if who is not None:
+                family = family if who.image == self._identities[pid].image else 0
                 self._identities[pid] = who
                 parent = readings.get(who.parent)
                 if parent and _adds_nothing(memory, who.minor_faults, parent.memory):
                     continue
             spent = self._cpu.processes.life_seconds(pid)
-            faults = who.minor_faults if who else 0
-            readings[pid] = Reading(pid, memory, spent, faults, family)
+            faults = process.minor_faults()
+            image = self._identities[pid].image
+            readings[pid] = Reading(pid, memory, spent, faults, family, image)
         return list(readings.values())
 
     def _families(self) -> dict[int, int]:
@@ -326,9 +328,10 @@ class Sampler:
             self._moving = self._moving or moved > still
             if moved <= still and memory.high_water - memory.resident <= STILL_BYTES:
                 continue
-            risen = self._processes[reading.pid].memory()
-            if risen and self._processes[reading.pid].reset_peak():
-                self._tracker.reset(reading.pid, risen)
+            process = self._processes[reading.pid]
+            before = process.memory()
+            if before and process.reset_peak() and (after := process.memory()):
+                self._tracker.reset(reading.pid, before, after)
 
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
         tracker = self._tracker

@@ -16,8 +16,9 @@ What is taken for granted, and can make a bracket miss the truth:
 
 - Between two readings, file pages, swap and segments stay between the sizes read: pages that left and came back
   can hide a burst as large.
-- A process, or a fork before it went on as another program, that lived wholly between two readings is not seen;
-  that a process went on as another program is seen where its mark fell.
+- A process, or a fork before it went on as another program, that lived wholly between two readings is not seen.
+- That a process went on as another program is seen where its image or its mark tells, but not what it touched just
+  before.
 - Twins fault one page at a time: huge pages are only seen where they make a member grow.
 - All processes are read at one time; it takes some 20 microseconds each.
 """
@@ -106,6 +107,7 @@ class Tracker:
             self._take(seconds, reading, (names or {}).get(reading.pid, ""))
         upper = self._upper([*self.lives.values(), *gone], checked, segment_bytes)
         upper += self._appeared(doubtful_bytes)
+        self._bury(gone, upper, gap)
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
             self._twins.check(family, size, members)
@@ -115,7 +117,6 @@ class Tracker:
         if lower > self.lower_bytes:
             self._new_peak(seconds, lower)
         self.upper_bytes, self.reach_bytes = max(self.upper_bytes, upper), upper
-        self._bury(gone, upper, gap)
         self.file_bytes = max(self.file_bytes, sum(r.memory.file for r in readings))
         self.shared_bytes = max(self.shared_bytes, segment_bytes)
         self.longest_gap_seconds = max(self.longest_gap_seconds, gap)
@@ -123,27 +124,31 @@ class Tracker:
         self._seconds, self._segment_bytes = seconds, segment_bytes
         self._draw(Point(seconds, lower, cpu_seconds))
 
-    def reset(self, pid: int, memory: Memory) -> None:
-        """The mark of `pid` was started anew after its last reading, right after `memory` was read."""
+    def reset(self, pid: int, before: Memory, after: Memory) -> None:
+        """The mark of `pid` was started anew between these two, both read since its last reading."""
         life = self.lives[pid]
-        life.unread_high_water = memory.high_water if memory.high_water > life.high_water else 0
-        life.high_water = memory.resident
+        life.unread_high_water = before.high_water if before.high_water > life.high_water else 0
+        life.high_water = after.high_water
         life.restart(self._seconds)
-        life.see(memory)
+        life.see(before)
+        life.see(after)
 
     def _leave(self, readings: list[Reading]) -> list[Life]:
         """Take out what has ended, also by running another program: then its mark began anew."""
-        high = {reading.pid: reading.memory.high_water for reading in readings}
-        fell = self.slack_bytes + STILL_BYTES
+        now = {reading.pid: reading for reading in readings}
         gone = [
             life
             for life in self.lives.values()
-            if life.pid not in high or high[life.pid] < life.high_water - fell
+            if life.pid not in now or self._runs_another(life, now[life.pid])
         ]
         for life in gone:
             life.is_gone = True
             del self.lives[life.pid]
         return gone
+
+    def _runs_another(self, life: Life, reading: Reading) -> bool:
+        fell = life.high_water - reading.memory.high_water
+        return reading.image != life.image or fell > self.slack_bytes + STILL_BYTES
 
     def _take(self, seconds: float, reading: Reading, name: str) -> None:
         """Bounds of one process since its mark was reset, or since it was born."""
@@ -153,7 +158,7 @@ class Tracker:
         if life is None:
             life = self.lives[reading.pid] = Life(reading.pid, name)
         life.name = name or life.name
-        life.family, life.faults = reading.family, reading.faults
+        life.family, life.faults, life.image = reading.family, reading.faults, reading.image
         life.anon = memory.anon + memory.swap
         life.file, life.shared, life.swap = memory.file, memory.shmem, memory.swap
         if born:
@@ -218,14 +223,17 @@ class Tracker:
 
     def _bury(self, gone: list[Life], upper: int, gap_seconds: float) -> None:
         """Processes that ended: keep the stretch until the kernel's accounting of them is known."""
-        if not gone:
-            return
         growth = int(gap_seconds * FAULT_BYTES_PER_SECOND)
-        ended = tuple(Ended(life.upper, growth) for life in gone)
-        twins = sum(growth for life in gone if life.family)
-        self.ended_faults += sum(life.faults for life in gone if life.family)
-        self.unseen.add(Stretch(upper, ended, twins), self.upper_bytes)
-        self.ended = most_named([*self.ended, *gone])
+        twins_growth = self._twins.unread_growth
+        for life in gone:
+            if life.family:
+                self._twins.leave(life, growth)
+                self.ended_faults += 0 if life.pid in self.lives else life.faults
+                twins_growth += growth
+        if gone or twins_growth:
+            ended = tuple(Ended(life.upper, growth) for life in gone)
+            self.unseen.add(Stretch(upper, ended, twins_growth), self.upper_bytes)
+            self.ended = most_named([*self.ended, *gone])
 
     def _new_peak(self, seconds: float, lower: int) -> None:
         self.lower_bytes = lower

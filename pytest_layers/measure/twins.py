@@ -28,11 +28,17 @@ class Twins:
         self._sizes: dict[int, int] = {}
         self._members: dict[int, frozenset[int]] = {}
         """When the size was read."""
+        self._left: dict[int, int] = {}
+        """What members that ended since had added: those forked from them have it still."""
+        self._unread: dict[int, int] = {}
+        """What they can have added after their last readings."""
 
     def check(self, family: int, size: int, lives: list[Life]) -> None:
         """The proportional sizes of its living members add up to `size` now."""
         self._sizes[family] = size
         self._members[family] = _pids(lives)
+        self._left.pop(family, None)
+        self._unread.pop(family, None)
         for life in lives:
             life.checked_anon, life.checked_faults = life.anon, life.faults
 
@@ -40,10 +46,22 @@ class Twins:
         """Bound since the last reading, where `size` was read now, for the first time or again."""
         total = sum(life.upper for life in lives)
         if family in self._sizes:
-            return min(total, self._sizes[family] + sum(map(_added, lives)))
+            added = self._left.get(family, 0) + sum(map(_added, lives))
+            return min(total, self._sizes[family] + added)
         if size is None:
             return total
         return min(total, size + sum(life.upper - life.anon * (not life.is_gone) for life in lives))
+
+    def leave(self, life: Life, growth: int) -> None:
+        """A member ended, and can have touched `growth` after its last reading."""
+        if life.family in self._sizes:
+            self._left[life.family] = self._left.get(life.family, 0) + _added(life)
+            self._unread[life.family] = self._unread.get(life.family, 0) + growth
+
+    @property
+    def unread_growth(self) -> int:
+        """What members that ended can have added unseen, since sizes were read."""
+        return sum(self._unread.values())
 
     def lower(self, family: int, lives: list[Life]) -> int:
         """What an unread one holds at least: its largest member, or what it held last less what may be gone."""

@@ -47,6 +47,9 @@ class World:
                 memory = world.memory.get(self.pid)
                 return memory.file + memory.shmem if memory else 0
 
+            def minor_faults(self):
+                return world.who[self.pid].minor_faults
+
             def reset_peak(self):
                 world.resets.append(self.pid)
                 return world.may_reset
