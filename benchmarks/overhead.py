@@ -81,7 +81,7 @@ def run_body(name: str, read: int, write: int) -> None:
     BODIES[name]()
     seconds = time.perf_counter() - started
     wire.end()
-    wire.send("took", seconds=seconds)
+    wire.send("progress", what="seconds taken", done=seconds, total=0)
 
 
 def measured(name: str) -> float:
@@ -89,7 +89,7 @@ def measured(name: str) -> float:
     command = (sys.executable, __file__, "--child", name)
     job = Job(str(launch.make_temp_dir()), command=command, environment=dict(os.environ))
     with launch.Supervised(job) as case:
-        took = [message["seconds"] for message in case.messages() if message["kind"] == "took"]
+        took = [message["done"] for message in case.messages() if message["kind"] == "progress"]
     return took[0]
 
 
@@ -106,8 +106,8 @@ def unmeasured(name: str) -> float:
         decoder, seconds = Decoder(), 0.0
         while data := os.read(child_out, 65536):
             for message in map(json.loads, decoder.feed(data)):
-                if message["kind"] == "took":
-                    seconds = message["seconds"]
+                if message["kind"] == "progress":
+                    seconds = message["done"]
                 else:
                     os.write(child_in, encode("go"))
     os.close(child_in)

@@ -174,6 +174,7 @@ class Tracker:
         life.restart(self._seconds)
         if not opening:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
+            life.reset_faults = 0
 
     def _lower(self, proportional: dict[int, int], segment_bytes: int) -> int:
         """Footprint at this reading; for an unread family no more than its largest member is sure."""

@@ -226,6 +226,10 @@ class TestSeveralProcesses:
         watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 5, file=30))
         assert watched.bracket() == (15, 45)
 
+    def test_a_first_reading_counts_the_faults_of_all_its_life(self, watched):
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 5, file=30, faults=4))
+        assert watched.bracket() == (15, 23)
+
     def test_each_process_tells_what_it_held_at_the_peak(self, watched):
         watched.read(reading(1, 10), reading(2, 50)).read(reading(1, 30), reading(2, 100))
         watched.read(reading(1, 90, high=90))
