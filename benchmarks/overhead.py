@@ -22,7 +22,7 @@ from pathlib import Path
 
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.job import Job
-from pytest_layers.isolate.wire import Decoder, encode
+from pytest_layers.isolate.wire import Decoder, decode, encode
 
 MOST, MOST_COLLECTING = 1.02, 1.05
 ENGINES = (
@@ -95,8 +95,6 @@ def measured(name: str) -> float:
 
 def unmeasured(name: str) -> float:
     """Seconds of a body whose marks are answered by nobody who reads."""
-    import json
-
     to_child, child_in = os.pipe()
     child_out, from_child = os.pipe()
     command = [sys.executable, __file__, "--child", name, str(to_child), str(from_child)]
@@ -105,7 +103,7 @@ def unmeasured(name: str) -> float:
         os.close(from_child)
         decoder, seconds = Decoder(), 0.0
         while data := os.read(child_out, 65536):
-            for message in map(json.loads, decoder.feed(data)):
+            for message in filter(None, map(decode, decoder.feed(data))):
                 if message["kind"] == "progress":
                     seconds = message["done"]
                 else:

@@ -84,7 +84,10 @@ def _failure(item: pytest.Item, result: CaseResult) -> str:
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
     nodeid = "::".join((path, item.nodeid.partition("::")[2]))
     ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    return text.failure(result, nodeid=nodeid, ascii_only=ascii_only)
+    shown = text.failure(result, nodeid=nodeid, ascii_only=ascii_only)
+    if any(verdict.outcome == "failed" for verdict in result.verdicts):
+        return shown
+    return f"inconclusive, a failure for --layers-strict: {shown}"
 
 
 def _representation(item: pytest.Item, message: str) -> Any:

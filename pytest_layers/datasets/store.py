@@ -75,8 +75,20 @@ class Store:
 
     def sales(self, rows: int, format: str, seed: int = 0) -> Made:
         """The first `rows` rows of the built-in `sales`."""
+        with _worded("make data set 'sales'", self._root):
+            self._check_room(rows)
         wanted = Dataset("sales", format, (), rows, 0, products=sales.distinct_products(rows))
         return self._get(wanted, functools.partial(sales.batches, seed=seed), _built_in(seed))
+
+    def _check_room(self, rows: int) -> None:
+        """Refuse sales that can't fit before their first row is made; Parquet takes the least room."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        free, least = shutil.disk_usage(self._root).free, rows * sales.PARQUET_BYTES_PER_ROW
+        if least > free:
+            raise LayersError(
+                f"{rows:,} rows of sales take {format_bytes(least)} at least;"
+                f" {self._root} has {format_bytes(free)} free"
+            )
 
     def products(self, format: str, seed: int = 0) -> Made:
         """The built-in `products`: one row for each product that `sales` may name."""

@@ -18,6 +18,8 @@ LEAST_CPU_SECONDS = 0.2
 SHORT_CPU_SECONDS = 1.0
 SHORT_MARGIN, LONG_MARGIN = 0.15, 0.05
 """How far below its floor the cores wanted must be, in a short window and in a long one, to fail for sure."""
+WIDE = 1.05
+"""A peak whose upper end is more than this many times its lower one is said to be "at least" that."""
 RUNAWAY_FACTOR = 2.0
 RUNAWAY_BYTES = 2**30
 """A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
@@ -90,7 +92,9 @@ def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Ve
     if bracket.lower_bytes > ceiling:
         over = bracket.lower_bytes - ceiling
         times = f" ({bracket.lower_bytes / ceiling:.1f} times)" if ceiling else ""
-        text = f"{what} {format_bytes(bracket.lower_bytes)} is over {asked} by {format_bytes(over)}{times}"
+        least = "of at least " if bracket.upper_bytes > WIDE * bracket.lower_bytes else ""
+        grown = f"{what} {least}{format_bytes(bracket.lower_bytes)}"
+        text = f"{grown} is over {asked} by {format_bytes(over)}{times}"
         return Verdict(
             limit, "failed", ceiling, bracket.lower_bytes, text, _who_held(measurement, ground)
         )
@@ -114,6 +118,9 @@ def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
     asked = f"the floor of {floor:.2f}" + (
         f" ({limit.asked} of {given})" if "%" in limit.asked else ""
     )
+    if floor > ground.cores_given:
+        text = f"{asked} can't be judged with {given}"
+        return Verdict(limit, "inconclusive", floor, wanted, text)
     if measurement.cpu_seconds < LEAST_CPU_SECONDS:
         work = format_seconds(measurement.cpu_seconds)
         least = format_seconds(LEAST_CPU_SECONDS)

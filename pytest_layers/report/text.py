@@ -91,6 +91,7 @@ def failure(result: CaseResult, *, nodeid: str = "", ascii_only: bool = False) -
     `nodeid` names the test from where pytest was started, if that is not where its node ids begin.
     """
     broken = [verdict for verdict in result.verdicts if verdict.outcome != "passed"]
+    broken.sort(key=lambda verdict: verdict.outcome != "failed")
     blocks = ["\n".join(filter(None, (verdict.text, verdict.details))) for verdict in broken]
     if result.measurement is not None:
         blocks.append("\n".join(timeline.draw(result.measurement, ascii_only=ascii_only)))
@@ -204,9 +205,7 @@ def _measured_details(cost: Measurement, attempts: int) -> Iterator[str]:
 
 def _remarks(run: Run, verbosity: int) -> Iterator[str]:
     """What a reader must know beside the figures."""
-    for result in run.cases:
-        if result.outcome == "inconclusive":
-            yield f"inconclusive: {result.case.nodeid}: {_why(result)}"
+    yield from _inconclusive(run)
     tainted = sum(case.isolation == "none" and case.measurement is not None for case in run.cases)
     if tainted:
         yield (
@@ -215,6 +214,17 @@ def _remarks(run: Run, verbosity: int) -> Iterator[str]:
         )
     if verbosity >= 0:
         yield from _skips(run)
+
+
+def _inconclusive(run: Run) -> Iterator[str]:
+    """A line for each test: its first inconclusive case and why, and how many there are more."""
+    tests: dict[str, list[CaseResult]] = {}
+    for result in run.cases:
+        if result.outcome == "inconclusive":
+            tests.setdefault(result.case.nodeid.partition("[")[0], []).append(result)
+    for first, *others in tests.values():
+        more = f" (and {_counted(len(others), 'case')} more of this test)" if others else ""
+        yield f"inconclusive: {first.case.nodeid}: {_why(first)}{more}"
 
 
 def _why(result: CaseResult) -> str:

@@ -304,6 +304,12 @@ def test_what_a_dead_process_used_can_go(root, another_process, open_store):
     assert len(folders(root)) == 1
 
 
+def test_sales_that_cannot_fit_are_refused_before_they_are_made(store, root):
+    with pytest.raises(LayersError, match=r"rows of sales take .* at least; .* has .* free"):
+        store.sales(10**15, "parquet")
+    assert not list(root.glob("half/*"))
+
+
 def test_a_full_disk_is_told_with_the_room_there_is(store, root, monkeypatch):
     def full(batches, path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
