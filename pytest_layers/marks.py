@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TEXTS = (
     "memory_ceiling(limit, *, of='growth', **per_engine): the test may add at most this to the memory of its"
     " process tree: a sum of terms like '512MiB', '2.5x' (times its data in Arrow memory), '40B/row', '25%ram';"
-    " of='total' for the whole tree; per_engine as in spark='1x + 600MiB'; None lifts the ceiling.",
+    " of='total' for the whole tree; per_engine as in pandas='4x + 100MiB'; None lifts the ceiling.",
     "min_cores(floor, **per_engine): the test must keep this many cores busy on average, or want to:"
     " 1.5, or '60%' of the cores given; None lifts the floor.",
     "layers(*names): layers or engines this test is for, of those that --layers chose; a leading - excludes.",
