@@ -33,7 +33,7 @@ ALLOCATION_BYTES_PER_SECOND = 8e9
 FINE_BYTES = 2**16
 """Pages that moved by less count as still, while they are moving."""
 LEAST_SLEEP_SECONDS = 0.0005
-PEEK_SECONDS = 0.001
+PEEK_SECONDS = 0.0015
 PEEKED_PROCESSES = 4
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
