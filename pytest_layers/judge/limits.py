@@ -77,8 +77,13 @@ def unmeasured(limit: Limit, reason: str) -> Verdict:
 
 
 def worth_repeating(verdicts: Iterable[Verdict], measurement: Measurement) -> bool:
-    """Whether measuring once more, in a finer way, may turn an inconclusive verdict into a sure one."""
-    doubtful = {verdict.limit.kind for verdict in verdicts if verdict.outcome == "inconclusive"}
+    """Whether measuring once more, in a finer way, may turn an inconclusive verdict into a sure one.
+
+    A broken floor is confirmed: waiting for a disk or a stolen core leaves cores idle that the code would have used.
+    """
+    found = {(verdict.limit.kind, verdict.outcome) for verdict in verdicts}
+    doubtful = {kind for kind, outcome in found if outcome == "inconclusive"}
+    doubtful |= {kind for kind, outcome in found if (kind, outcome) == ("min_cores", "failed")}
     if measurement.cpu_seconds < LEAST_CPU_SECONDS:
         doubtful.discard("min_cores")
     return bool(doubtful)
