@@ -222,6 +222,11 @@ class TestWorthRepeating:
     def test_a_doubtful_floor_is(self):
         assert limits.worth_repeating([self.verdict(floor("2.05"))], MEASURED)
 
+    def test_a_broken_floor_is_to_be_confirmed(self):
+        broken = self.verdict(floor("3"))
+        assert broken.outcome == "failed"
+        assert limits.worth_repeating([broken], MEASURED)
+
     def test_a_window_too_short_for_cores_is_not(self):
         tiny = measured(wall_seconds=0.1, cpu_seconds=0.1)
         assert not limits.worth_repeating([self.verdict(floor("2"), tiny)], tiny)
