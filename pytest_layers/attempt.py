@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -22,8 +23,17 @@ class Attempt:
     findings: Findings | None = None
     finished: bool = False
     """Whether the window was closed by the test, not by its end."""
+    native: dict[str, float] = field(default_factory=dict)
+    nodes: list[dict[str, Any]] = field(default_factory=list)
+    """Name, cores and findings of each; findings are None where the node was lost."""
     data_bytes: int = 0
     rows: int = 0
+    reused: bool = False
+    """Whether it ran in an engine that cases before had used."""
+    first_base_bytes: int | None = None
+    """Footprint of that engine when its first window opened."""
+    rested: Message | None = None
+    """How its process is at rest, where it goes on to other cases."""
     again: str = ""
     exit_reason: str | None = None
     exit_status: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -40,7 +40,10 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     """
     if ENGINE in metafunc.fixturenames:
         choices = list(_engines(metafunc))
-        metafunc.parametrize(ENGINE, choices, indirect=True)
+        # Of this scope pytest runs the cases of one engine after another: they may have it in common.
+        keeps = metafunc.config.stash[state.SETTINGS].isolation == "engine"
+        scope: Literal["session"] | None = "session" if keeps else None
+        metafunc.parametrize(ENGINE, choices, indirect=True, scope=scope)
     if SIZE in metafunc.fixturenames:
         settings = metafunc.config.stash[state.SETTINGS]
         sizes = marks.sizes_of(metafunc.definition) or settings.sizes
@@ -96,6 +99,7 @@ def plan_of(item: pytest.Item) -> Plan | None:
         item,
         engine=engine,
         engines=catalog.names,
+        has_engine=ENGINE in fixtures,
         has_data=DATA in fixtures,
         settings=config.stash[state.SETTINGS],
     )

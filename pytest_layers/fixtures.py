@@ -92,23 +92,32 @@ def _layers_format(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def engine(
-    request: pytest.FixtureRequest, _layers_engine: type[Engine], _layers_store: Store
+    request: pytest.FixtureRequest,
+    _layers_engine: type[Engine],
+    _layers_store: Store,
+    _layers_window: state.Window,
 ) -> Iterator[Engine]:
     """The engine of this case, started and warmed up: `namespace`, `session`, `scan`, `read`, `collect`."""
     from pytest_layers.measure.machine import memory_limit_bytes
-    from pytest_layers.records import Budget
 
-    settings = request.config.stash[state.SETTINGS]
-    folder = request.config.stash[state.TEMP_DIR]
-    engine = _layers_engine()
-    engine.cores = _layers_engine.usable_cores(settings.cores)
-    engine.start(Budget(settings.cores, memory_limit_bytes(), str(folder)))
+    stash = request.config.stash
+    engine = stash.get(state.KEPT, None)
+    if engine is None:
+        settings = stash[state.SETTINGS]
+        engine = _layers_engine()
+        engine.cores = _layers_engine.usable_cores(settings.cores)
+        folder = stash[state.TEMP_DIR]
+        engine.start(settings.budget(_layers_engine, folder, memory_limit_bytes()))
     try:
+        _layers_window.watch(engine)
         warm = _layers_store.sales(WARM_UP_ROWS, engine.format).dataset
         engine.collect(engine.scan(warm))
         yield engine
     finally:
-        engine.stop()
+        if stash.get(state.KEEPS, False):
+            stash[state.KEPT] = engine
+        else:
+            engine.stop()
 
 
 @pytest.fixture

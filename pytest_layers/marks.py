@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 TEXTS = (
     "memory_ceiling(limit, *, of='growth', **per_engine): the test may add at most this to the memory of its"
     " process tree: a sum of terms like '512MiB', '2.5x' (times its data in Arrow memory), '40B/row', '25%ram';"
-    " of='total' for the whole tree; per_engine as in pandas='4x + 100MiB'; None lifts the ceiling.",
+    " of='total' for the whole tree, of='node' for the worst node of a cluster;"
+    " per_engine as in pandas='4x + 100MiB'; None lifts the ceiling.",
     "min_cores(floor, **per_engine): the test must keep this many cores busy on average, or want to:"
     " 1.5, or '60%' of the cores given; None lifts the floor.",
+    "max_spill(limit, **per_engine): the engine may write at most this to disk for want of memory: '0B' for nothing,"
+    " or a sum of terms as in memory_ceiling; None lifts the limit.",
     "layers(*names): layers or engines this test is for, of those that --layers chose; a leading - excludes.",
     "sizes(*sizes): this test's own data sizes, such as '100k', '1M', '2GiB'.",
 )
-LIMITING = ("memory_ceiling", "min_cores")
+LIMITING = ("memory_ceiling", "min_cores", "max_spill")
 """Those that make a case of any test; the others only say on what it runs."""
-OF = ("growth", "total")
+OF = ("growth", "total", "node")
+_OWN = {"memory_ceiling": ("limit", "of"), "min_cores": ("floor",), "max_spill": ("limit",)}
+"""The arguments of each that are not for an engine."""
 
 
 def limits_of(
@@ -33,6 +38,7 @@ def limits_of(
     *,
     engine: str | None,
     engines: Collection[str],
+    has_engine: bool,
     has_data: bool,
     settings: Settings,
 ) -> tuple[Limit, ...]:
@@ -46,7 +52,8 @@ def limits_of(
     for mark in _nearest_first(item):
         if mark.name in LIMITING:
             with _named(item, mark):
-                key, limit = _limit(mark, engine, engines, has_data=has_data)
+                given, per_engine = _split(mark, engines, has_engine=has_engine)
+                key, limit = _limit(mark, given, per_engine, engine, has_data=has_data)
             limits.setdefault(key, limit)
     for key, default in _defaults(settings, has_data=has_data):
         if not any(kind == key[0] for kind, _ in limits):
@@ -143,17 +150,21 @@ def _texts(mark: pytest.Mark, what: str, kinds: tuple[type, ...]) -> Iterator[An
 
 
 def _limit(
-    mark: pytest.Mark, engine: str | None, engines: Collection[str], *, has_data: bool
+    mark: pytest.Mark,
+    given: dict[str, Any],
+    per_engine: dict[str, Any],
+    engine: str | None,
+    *,
+    has_data: bool,
 ) -> tuple[tuple[str, str], Limit | None]:
     """One mark's limit for one engine; None where it lifts it."""
     from pytest_layers.records import Limit
 
-    own = {"memory_ceiling": ("limit", "of"), "min_cores": ("floor",)}[mark.name]
-    given, per_engine = _split(mark, own, engine, engines)
+    own = _OWN[mark.name]
     of = given.get("of", OF[0]) if "of" in own else ""
     if "of" in own and of not in OF:
-        raise ValueError(f"of={of!r} is not accepted; write of='growth' or of='total'")
-    check = _ceiling_text if mark.name == "memory_ceiling" else _floor_text
+        raise ValueError(f"of={of!r} is not accepted; write of='growth', of='total' or of='node'")
+    check = _floor_text if mark.name == "min_cores" else _amount_text
     checked = {name: check(value, has_data) for name, value in per_engine.items()}
     if own[0] not in given and not per_engine:
         raise ValueError(f"has no {own[0]}")
@@ -163,9 +174,12 @@ def _limit(
 
 
 def _split(
-    mark: pytest.Mark, own: tuple[str, ...], engine: str | None, engines: Collection[str]
+    mark: pytest.Mark, engines: Collection[str], *, has_engine: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """The mark's own arguments, and those per engine by the engine's name."""
+    own = _OWN[mark.name]
+    if mark.name == "max_spill" and not has_engine:
+        raise ValueError("is for an engine, and the test asks for no engine")
     if len(mark.args) > 1:
         raise ValueError(f"takes one {own[0]}, not {len(mark.args)}: {mark.args!r}")
     given: dict[str, Any] = dict(zip(own, mark.args, strict=False))
@@ -179,14 +193,14 @@ def _split(
         elif name not in engines:
             known = [*own, *(known.replace("-", "_") for known in engines)]
             raise LayersError(unknown("keyword", keyword, known))
-        elif engine is None:
+        elif not has_engine:
             raise ValueError(f"{keyword}= is for an engine, and the test asks for no engine")
         else:
             per_engine[name] = value
     return given, per_engine
 
 
-def _ceiling_text(given: object, has_data: bool) -> str | None:
+def _amount_text(given: object, has_data: bool) -> str | None:
     if given is None:
         return None
     amount = parse_amount(given)

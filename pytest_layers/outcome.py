@@ -54,6 +54,12 @@ def has_passed(call: pytest.TestReport) -> bool:
     return call.passed or _strict_xpass(call) is not None
 
 
+def went_well(reports: Sequence[pytest.TestReport]) -> bool:
+    """Whether a test went through all its phases, or was skipped, and nothing failed by itself."""
+    ended = any(report.when == "teardown" for report in reports)
+    return ended and all(report.skipped or has_passed(report) for report in reports)
+
+
 def _strict_xpass(call: pytest.TestReport) -> str | None:
     """The reason of a strict xfail that passed: pytest reports it as a failure with this text."""
     prefix = "[XPASS(strict)] "

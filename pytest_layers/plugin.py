@@ -149,7 +149,7 @@ def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
     """Whether a test asks for one of our fixtures or carries one of our marks."""
     if any(name.startswith("_layers_") for name in fixturenames):
         return True
-    marks = ("memory_ceiling", "min_cores", "layers", "sizes")
+    marks = ("memory_ceiling", "min_cores", "max_spill", "layers", "sizes")
     return any(mark.name in marks for mark in item.iter_markers())
 
 
@@ -327,6 +327,8 @@ class Collector:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Give up the data sets that were in use."""
+    """End an engine that was kept, and give up the data sets that were in use."""
+    if RUNNER in config.stash:
+        config.stash[RUNNER].close()
     if state.STORE in config.stash:
         config.stash[state.STORE].close()

@@ -13,7 +13,8 @@ import dataclasses
 import functools
 import types
 import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 SCHEMA_VERSION = 1
@@ -42,6 +43,17 @@ class Budget:
     memory_bytes: int
     temp_dir: str
     """A folder of the case's own, removed when the case ends."""
+    address: str = ""
+    """Of a cluster of the user's to connect to; one is started where empty."""
+    heap_bytes: int = 0
+    """For the heap of a JVM; derived from `memory_bytes` where 0."""
+    store_bytes: int = 0
+    """For an object store in shared memory; derived from `memory_bytes` where 0."""
+
+    @property
+    def spill_dir(self) -> str:
+        """Where an engine is to write what memory does not hold: the size of its files is read from outside."""
+        return spill_dir_in(self.temp_dir)
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class Limit:
     """What a mark (or an ini default) asks of one case."""
 
     kind: str
-    """`memory_ceiling` or `min_cores`."""
+    """`memory_ceiling`, `min_cores` or `max_spill`."""
     asked: str
     """As the user reads it: `0.5x + 150 MiB`, `60%`."""
     of: str = ""
@@ -128,6 +140,21 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class Node:
+    """What one node of a cluster of the user's needed within the window, for the engine's processes there."""
+
+    name: str
+    """Host and process that the node's tree hangs from."""
+    cores: int
+    base_bytes: int
+    total: Bracket
+    growth: Bracket
+    cpu_seconds: float
+    wait_seconds: float
+    processes: tuple[ProcessPeak, ...]
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What one case cost, inside its window."""
 
@@ -139,7 +166,7 @@ class Measurement:
     base_bytes: int
     """Footprint of the tree when the window began."""
     total: Bracket
-    """Peak footprint of the tree: anonymous + shared (once) + swap."""
+    """Peak footprint of the tree: anonymous + shared (once) + swap; with nodes, the sum of it and of their peaks."""
     growth: Bracket
     """`total` less `base_bytes`."""
     file_bytes: int
@@ -155,6 +182,15 @@ class Measurement:
     """The longest time without a reading."""
     notes: tuple[str, ...] = ()
     """What was not read, or not exactly, and why."""
+    spilled_bytes: int = 0
+    """Written to disk because memory did not hold it: by the engine's own count, or by the files seen in its
+    spill folder, whichever is more."""
+    nodes: tuple[Node, ...] = ()
+    """Of a cluster of the user's; their memory and CPU seconds are in the sums above."""
+    lost_nodes: tuple[str, ...] = ()
+    """Nodes that ended within the window, with all that was read of them."""
+    native: dict[str, float] = field(default_factory=dict)
+    """What the engine itself knows of the window, by name; names end in their unit."""
 
     @property
     def cores_used(self) -> float:
@@ -218,6 +254,11 @@ class Run:
     engines: dict[str, str]
     """Engine to installed version, of the engines that took part."""
     cases: tuple[CaseResult, ...]
+
+
+def spill_dir_in(temp_dir: str) -> str:
+    """The spill folder of the case whose own folder is `temp_dir`."""
+    return str(Path(temp_dir, "spill"))
 
 
 def to_json(record: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +20,12 @@ from pytest_layers.units import (
     parse_sizes,
 )
 
-ISOLATIONS = ("case", "none")
+if TYPE_CHECKING:
+    from pytest_layers.engines.base import Engine
+    from pytest_layers.records import Budget
+
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{1,5}(/\S*)?")
+ISOLATIONS = ("case", "engine", "none")
 REPORT_SUFFIXES = (".json",)
 
 
@@ -43,6 +49,26 @@ class Settings:
     cache_size: int
     memory_ceiling: str | None
     min_cores: str | None
+    spark_heap: int
+    """0 for what the engine derives from the machine's memory; so for the store."""
+    ray_store: int
+    spark_master: str
+    """Empty for a cluster of the case's own; so the next ones."""
+    ray_address: str
+    dask_scheduler: str
+
+    def budget(self, engine: type[Engine], temp_dir: Path, memory_bytes: int) -> Budget:
+        """What an engine is given to run on, in the folder of its case, of the machine's memory."""
+        from pytest_layers.records import Budget
+
+        return Budget(
+            cores=self.cores,
+            memory_bytes=memory_bytes,
+            temp_dir=str(temp_dir),
+            address=getattr(self, engine.address_setting) if engine.address_setting else "",
+            heap_bytes=self.spark_heap,
+            store_bytes=self.ray_store,
+        )
 
 
 def _words(given: Any) -> tuple[str, ...]:
@@ -67,7 +93,7 @@ def _core_count(given: Any) -> int:
 
 def _isolation(given: Any) -> str:
     if given not in ISOLATIONS:
-        raise ValueError(f"{given!r} is not a way to isolate; write {' or '.join(ISOLATIONS)}")
+        raise ValueError(f"{given!r} is not a way to isolate; write {', '.join(ISOLATIONS)}")
     return str(given)
 
 
@@ -93,6 +119,21 @@ def _ceiling(given: Any) -> str:
 def _floor(given: Any) -> str:
     parse_cores(given)
     return str(given)
+
+
+def _address(*schemes: str) -> Callable[[Any], str]:
+    """A reader of `scheme://host:port`, of one of `schemes`; the empty one is `host:port` alone."""
+    shown = " or ".join(f"{scheme}host:port" for scheme in schemes)
+
+    def read(given: Any) -> str:
+        text = str(given)
+        for scheme in schemes:
+            rest = text.removeprefix(scheme) if text.startswith(scheme) else ""
+            if _HOST_AND_PORT.fullmatch(rest):
+                return text
+        raise ValueError(f"{text!r} is not an address; write {shown}")
+
+    return read
 
 
 @dataclass(frozen=True)
@@ -149,8 +190,9 @@ TABLE = (
     ),
     Setting(
         "isolation",
-        "case: every case in a fresh process; none: in place, for debugging, with figures that"
-        " are tainted by what ran before (default: case)",
+        "case: every case in a fresh process; engine: one started engine (Dask, Modin, Ray, Spark)"
+        " for several cases, as long as they leave it as it was; none: in place, for debugging, with"
+        " figures that are tainted by what ran before (default: case)",
         "case",
         _isolation,
         flag="--layers-isolation",
@@ -224,6 +266,51 @@ TABLE = (
         None,
         _floor,
         ini="layers_min_cores",
+    ),
+    Setting(
+        "spark_heap",
+        "largest heap of Spark's JVM (default: a share of the machine's memory)",
+        0,
+        parse_bytes,
+        flag="--layers-spark-heap",
+        metavar="SIZE",
+        ini="layers_spark_heap",
+    ),
+    Setting(
+        "ray_store",
+        "size of Ray's object store (default: a share of the machine's memory)",
+        0,
+        parse_bytes,
+        flag="--layers-ray-store",
+        metavar="SIZE",
+        ini="layers_ray_store",
+    ),
+    Setting(
+        "spark_master",
+        "run Spark on this cluster: spark://host:port, or sc://host:port (Spark Connect)",
+        "",
+        _address("spark://", "sc://"),
+        flag="--layers-spark-master",
+        metavar="URL",
+        ini="layers_spark_master",
+    ),
+    Setting(
+        "ray_address",
+        "run Ray and Modin on Ray on this cluster: host:port",
+        "",
+        _address(""),
+        flag="--layers-ray-address",
+        metavar="ADDRESS",
+        ini="layers_ray_address",
+    ),
+    Setting(
+        "dask_scheduler",
+        "run Dask and Modin on Dask on this cluster: tcp://host:port",
+        "",
+        _address("tcp://", "tls://"),
+        flag="--layers-dask-scheduler",
+        metavar="URL",
+        ini="layers_dask_scheduler",
     ),
 )
 

@@ -9,6 +9,7 @@ import pytest
 
 if TYPE_CHECKING:
     from pytest_layers.datasets.store import Store
+    from pytest_layers.engines.base import Engine
     from pytest_layers.engines.catalog import Catalog
     from pytest_layers.settings import Settings
 
@@ -21,6 +22,9 @@ class Window(Protocol):
 
     def end(self) -> None:
         """Until now; returns when the last reading is done."""
+
+    def watch(self, engine: Engine) -> None:
+        """The case runs on this engine: have it told of the window, and ask it what it knows."""
 
     def data(self, *, rows: int, arrow_bytes: int) -> None:
         """The case works on data of `rows`, `arrow_bytes` in Arrow memory; adds to what was told before."""
@@ -39,5 +43,8 @@ WINDOW: pytest.StashKey[Window] = pytest.StashKey()
 """Set only where a case is being run: in its child, or in place."""
 TEMP_DIR: pytest.StashKey[Path] = pytest.StashKey()
 """A folder of the case's own."""
+KEEPS: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether the engine that a case started is kept for the next one, in `KEPT`."""
+KEPT: pytest.StashKey[Engine] = pytest.StashKey()
 NARROWED: pytest.StashKey[Any] = pytest.StashKey()
 """On an item: its `measured` fixture, which takes the place of the call phase."""

@@ -8,11 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pytest_layers.engines.arrow import Arrow
+from pytest_layers.engines.dask import Dask
 from pytest_layers.engines.duckdb import DuckDB
+from pytest_layers.engines.modin_dask import ModinDask
+from pytest_layers.engines.modin_ray import ModinRay
 from pytest_layers.engines.pandas import Pandas
 from pytest_layers.engines.pandas_arrow import PandasArrow
 from pytest_layers.engines.polars import Polars
 from pytest_layers.engines.polars_streaming import PolarsStreaming
+from pytest_layers.engines.ray import Ray
+from pytest_layers.engines.spark import Spark
 from pytest_layers.engines.vaex import Vaex
 
 if TYPE_CHECKING:
@@ -26,6 +31,11 @@ BUILTIN: tuple[type[Engine], ...] = (
     PolarsStreaming,
     Vaex,
     DuckDB,
+    Dask,
+    ModinRay,
+    ModinDask,
+    Ray,
+    Spark,
 )
 
 

@@ -9,7 +9,8 @@ attributes and asks `obstacle()` and `environment()`; it never imports the libra
    what must run;
 3. the plugin warms it up on a tiny table, so that lazy imports and pools are there before the
    measured window;
-4. the test uses `scan`, `read` and `collect`;
+4. the test uses `scan`, `read` and `collect`; `begin_window()` comes just before its measured
+   window, `end_window()` just after;
 5. `stop()` ends what `start` began. It is called also when the test failed; what it misses is
    killed.
 """
@@ -55,8 +56,12 @@ class Engine:
     """What mends a missing engine: `pip install "pytest-layers[polars]"`."""
     python_below: ClassVar[tuple[int, int] | None] = None
     """First Python version it does not run on."""
+    python_from: ClassVar[tuple[int, int] | None] = None
+    """First Python version it runs on."""
     starts_processes: ClassVar[bool] = False
     """Whether it runs outside the process of the test; such engines are not in `--layers=local`."""
+    address_setting: ClassVar[str] = ""
+    """The setting that has the address of a cluster of the user's for it, where it can use one."""
     max_cores: ClassVar[int | None] = None
     """Cores it can use at most, whatever it is given: 1 for pandas."""
     format: ClassVar[str] = "parquet"
@@ -72,19 +77,29 @@ class Engine:
     @classmethod
     def obstacle(cls) -> str | None:
         """Why it can't run on this machine, in a few words, or None. Imports nothing."""
-        below = cls.python_below
-        if below and sys.version_info[:2] >= below:
-            return f"{cls.name} needs Python below {below[0]}.{below[1]}"
+        if cls._wants_other_python():
+            return f"{cls.name} needs Python {cls._pythons()}"
         missing = [name for name in cls.modules if not _can_find(name)]
         return f"{cls.name} is not installed ({', '.join(missing)})" if missing else None
 
     @classmethod
     def mend(cls) -> str:
         """What to do about its obstacle: a command to run, or a Python to run it with."""
-        below = cls.python_below
-        if below and sys.version_info[:2] >= below:
-            return f"run it with Python {below[0]}.{below[1] - 1} or older"
+        if cls._wants_other_python():
+            return f"run it with Python {cls._pythons()}"
         return cls.install
+
+    @classmethod
+    def _wants_other_python(cls) -> bool:
+        here = sys.version_info[:2]
+        return here >= (cls.python_below or (9, 9)) or here < (cls.python_from or (0, 0))
+
+    @classmethod
+    def _pythons(cls) -> str:
+        """`3.11 or newer`, `below 3.13`, or both."""
+        since, below = cls.python_from, cls.python_below
+        words = [f"{since[0]}.{since[1]} or newer"] if since else []
+        return ", ".join([*words, *([f"below {below[0]}.{below[1]}"] if below else [])])
 
     @classmethod
     def version(cls) -> str | None:
@@ -133,6 +148,27 @@ class Engine:
             kind = f"{type(frame).__module__}.{type(frame).__qualname__}".removeprefix("builtins.")
             raise LayersError(f"collect takes a frame of {self.name} or an Arrow table, not {kind}")
         return tables.plain(frame)
+
+    def begin_window(self) -> None:
+        """The measured window is about to open: settle down, and remember where counters stand.
+
+        What it costs is not measured. By default there is nothing to do.
+        """
+
+    def end_window(self) -> dict[str, float]:
+        """What the library itself knows of the window that has just closed, by name.
+
+        Names end in their unit: `spilled_bytes` (which `max_spill` judges), `shuffle_bytes`,
+        `object_store_peak_bytes`. What it costs is not measured. By default nothing is known.
+        """
+        return {}
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """What was measured on the nodes of a cluster of the user's, as `_nodes.Nodes.end` gives it.
+
+        Asked for after `end_window`. Empty where everything is in the tree of the case's process.
+        """
+        return []
 
     def stop(self) -> None:
         """End what `start` began; does nothing when called again."""

@@ -4,6 +4,7 @@ wire        the messages, one JSON object a line
 job         what a supervisor is asked to do
 launch      the parent's side: start a supervisor, give its messages
 supervise   between the two: start the child, adopt, sample, stop, end the tree (standard library alone)
+brake       where a case is stopped
 kernel      what it asks of the kernel for that
 child       the plugin's face inside the child: mark the window, send the reports
 place       a case in pytest's own process: the supervisor only looks on

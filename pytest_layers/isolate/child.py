@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_layers import state
+from pytest_layers.engines.base import Engine
 from pytest_layers.errors import ChildFailed
 from pytest_layers.isolate.wire import Decoder, encode, write_all
 
@@ -54,6 +55,7 @@ class Wire:
         self._read, self._write = read, write
         self._decoder = Decoder()
         self._owner = os.getpid()
+        self._engine: Engine | None = None
 
     def send(self, kind: str, **fields: Any) -> None:
         """One message to the supervisor, who hands on what is not for it. A fork of the test's process has no say.
@@ -65,11 +67,28 @@ class Wire:
 
     def begin(self) -> None:
         """From now on."""
+        if self._engine is not None and os.getpid() == self._owner:
+            self._engine.begin_window()
         self._mark("begin")
 
     def end(self) -> None:
         """Until now."""
         self._mark("end")
+        if self._engine is not None and os.getpid() == self._owner:
+            figures = self._engine.end_window()
+            self.send("native", figures=figures, nodes=self._engine.nodes())
+
+    def rest(self) -> str | None:
+        """Wait for another test to run; gives its node id, or None when there is none."""
+        self.send("rest")
+        while data := os.read(self._read, 65536):
+            for line in self._decoder.feed(data):
+                return str(json.loads(line)["nodeid"])
+        return None
+
+    def watch(self, engine: Engine) -> None:
+        """The case runs on this engine."""
+        self._engine = engine
 
     def data(self, *, rows: int, arrow_bytes: int) -> None:
         """The case works on this much data."""
@@ -91,10 +110,10 @@ class Wire:
             "largest_bytes": usage.ru_maxrss * 1024,
         }
         self.send(kind, usage=told)
-        while os.getpid() == self._owner and not any(self._answer()):
+        while os.getpid() == self._owner and not self._answer():
             pass
 
-    def _answer(self) -> Iterator[bytes]:
+    def _answer(self) -> list[bytes]:
         data = os.read(self._read, 64)
         if not data:
             raise ChildFailed("the supervisor of this test's process is gone")
@@ -114,15 +133,16 @@ def inside(window: state.Window) -> Iterator[None]:
 class ChildSide:
     """Registered in the child in place of what the plugin does in the parent."""
 
-    def __init__(self, nodeid: str, wire: Wire, temp_dir: Path) -> None:
+    def __init__(self, nodeid: str, files: list[str], wire: Wire, temp_dir: Path) -> None:
         self._nodeid = nodeid
+        self._files = files
         self._wire = wire
         self._temp_dir = temp_dir
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
         """Only this test, and nothing that belongs to the session as a whole."""
-        config.args[:] = [self._nodeid]
+        config.args[:] = self._files or [self._nodeid]
         for name, value in _PARENT_ONLY.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
@@ -131,6 +151,7 @@ class ChildSide:
         config.pluginmanager.register(_Mute(config), "terminalreporter")
         config.stash[state.WINDOW] = self._wire
         config.stash[state.TEMP_DIR] = self._temp_dir
+        config.stash[state.KEEPS] = bool(self._files)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -143,6 +164,19 @@ class ChildSide:
         """What could be collected in the parent and not here."""
         if report.failed:
             self._wire.send("collect_error", text=str(report.longreprtext))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
+        """Run one test after the other as they are asked for, where the engine is kept for them."""
+        if not self._files or session.testsfailed:
+            return None
+        items = {_nodeid(item): item for item in session.items}
+        nodeid: str | None = self._nodeid
+        while nodeid is not None:
+            item = items[nodeid]
+            item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
+            nodeid = self._wire.rest()
+        return True
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -211,9 +245,13 @@ def main() -> NoReturn:
     for descriptor in (int(sys.argv[2]), int(sys.argv[3])):
         os.set_inheritable(descriptor, False)
     sys.argv[:] = [job["program"], *job["args"]]
-    side = ChildSide(job["nodeid"], wire, Path(job["temp_dir"]))
+    side = ChildSide(job["nodeid"], job["files"], wire, Path(job["temp_dir"]))
     status = pytest.main(job["args"], plugins=[_Named(side)])
     sys.exit(status)
+
+
+def _nodeid(item: pytest.Item) -> str:
+    return f"{item.path}::{item.nodeid.partition('::')[2]}"
 
 
 class _Mute:

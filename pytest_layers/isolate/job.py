@@ -14,6 +14,8 @@ class Job:
 
     temp_dir: str
     """Removed at the end."""
+    spill_dir: str = ""
+    """Where an engine writes what memory does not hold."""
     command: tuple[str, ...] = ()
     """Gets the two ends of its wire as last arguments."""
     environment: dict[str, str] | None = None

@@ -39,11 +39,20 @@ END_SECONDS = 30.0
 
 
 def child_command(
-    nodeid: str, args: Sequence[str], *, program: str, temp_dir: Path
+    nodeid: str,
+    args: Sequence[str],
+    *,
+    program: str,
+    temp_dir: Path,
+    files: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The command that runs one test in a fresh interpreter with this one's flags, path and arguments."""
+    """The command that runs one test in a fresh interpreter with this one's flags, path and arguments.
+
+    Where `files` are named, it collects them, and waits for further tests out of them.
+    """
     job = {
         "nodeid": nodeid,
+        "files": list(files),
         "args": list(args),
         "program": program,
         "temp_dir": str(temp_dir),
@@ -65,6 +74,7 @@ class Supervised:
     def __init__(self, job: Job, *, pass_descriptors: Sequence[int] = ()) -> None:
         self._job = job
         self._pass = (*job.output, *pass_descriptors)
+        self._decoder = Decoder()
 
     def __enter__(self) -> Supervised:
         try:
@@ -92,19 +102,22 @@ class Supervised:
         """Have the case stopped past this footprint."""
         self.send(json.loads(encode("stop_at", growth_bytes=growth_bytes, total_bytes=total_bytes)))
 
+    def run(self, nodeid: str) -> None:
+        """Have a child that is at rest run another test."""
+        self.send(json.loads(encode("run", nodeid=nodeid)))
+
     def messages(self) -> Iterator[Message]:
-        """All messages up to and with `ended`.
+        """All messages up to and with `ended`, or `rested` where the child waits for another test.
 
         Raises:
             ChildFailed: the supervisor itself could not work.
         """
-        decoder = Decoder()
         while data := self._read():
-            for line in decoder.feed(data):
+            for line in self._decoder.feed(data):
                 message = decode(line)
                 if message is not None:
                     yield message
-                    if message["kind"] == "ended":
+                    if message["kind"] in {"ended", "rested"}:
                         return
         raise ChildFailed(self._why_early())
 

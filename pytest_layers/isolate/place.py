@@ -6,12 +6,14 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable
+from typing import Any
 
+from pytest_layers.engines.base import Engine
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.child import Wire
 from pytest_layers.isolate.job import Job
 from pytest_layers.measure.sampler import Findings
-from pytest_layers.records import from_json
+from pytest_layers.records import from_json, spill_dir_in
 
 
 class Place(contextlib.AbstractContextManager["Place"]):
@@ -20,6 +22,9 @@ class Place(contextlib.AbstractContextManager["Place"]):
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
         self.temp_dir = launch.make_temp_dir()
         self.findings: Findings | None = None
+        self._engine: Engine | None = None
+        self.nodes: list[dict[str, Any]] = []
+        self.native: dict[str, float] = {}
         self.rows = self.data_bytes = 0
         self.progress = progress
 
@@ -29,7 +34,12 @@ class Place(contextlib.AbstractContextManager["Place"]):
         self._descriptors = (from_us, to_supervisor, to_us, from_supervisor)
         self._wire = Wire(to_us, to_supervisor)
         passed = (from_us, from_supervisor)
-        job = Job(temp_dir=str(self.temp_dir), attach=os.getpid(), attach_wire=passed)
+        job = Job(
+            temp_dir=str(self.temp_dir),
+            spill_dir=spill_dir_in(str(self.temp_dir)),
+            attach=os.getpid(),
+            attach_wire=passed,
+        )
         self._supervised = launch.Supervised(job, pass_descriptors=passed).__enter__()
         return self
 
@@ -41,6 +51,8 @@ class Place(contextlib.AbstractContextManager["Place"]):
 
     def begin(self) -> None:
         """From now on."""
+        if self._engine is not None:
+            self._engine.begin_window()
         self._wire.begin()
 
     def end(self) -> None:
@@ -48,6 +60,13 @@ class Place(contextlib.AbstractContextManager["Place"]):
         self._wire.end()
         message = next(self._supervised.messages())
         self.findings = from_json(Findings, message["findings"])
+        if self._engine is not None:
+            self.native = self._engine.end_window()
+            self.nodes = self._engine.nodes()
+
+    def watch(self, engine: Engine) -> None:
+        """The case runs on this engine."""
+        self._engine = engine
 
     def data(self, *, rows: int, arrow_bytes: int) -> None:
         """The case works on this much data."""

@@ -18,25 +18,33 @@ import time
 from typing import Any
 
 from pytest_layers.isolate import kernel
+from pytest_layers.isolate.brake import Brake
 from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
 from pytest_layers.measure.procfs import ChildUsage
-from pytest_layers.measure.sampler import (
-    ALLOCATION_BYTES_PER_SECOND,
-    PEEK_SECONDS,
-    Sampler,
-)
+from pytest_layers.measure.sampler import PEEK_SECONDS, Sampler
 from pytest_layers.measure.segments import Segments
+from pytest_layers.measure.spill import Spill
 from pytest_layers.records import from_json, to_json
 
 CONTROL, OUT = 0, 1
 TAIL_BYTES = 64 * 1024
-SPARE_CHECK_SECONDS = (0.05, 1.0)
-"""Between two looks at what the machine can spare: seldom while there is plenty."""
+REST_SECONDS = 0.1
+"""For how long a child that goes on to another test is watched at rest."""
 DUMP_SECONDS = 2.0
 """For a timed-out process to print its stacks."""
-HANDED_ON = {"report", "warning", "collect_error", "data", "progress", "again", "exit", "done"}
+HANDED_ON = {
+    "report",
+    "warning",
+    "collect_error",
+    "data",
+    "native",
+    "progress",
+    "again",
+    "exit",
+    "done",
+}
 """Kinds of messages from the child to pytest."""
 
 
@@ -51,15 +59,12 @@ class Supervisor:
         self._over = False
         self._stopped = False
         self._in_window = False
-        self._growth_stop: int | None = None
-        self._total_stop: int | None = None
-        self._machine_stop: int | None = None
         self._child_ended = False
         self._usage = ChildUsage()
         self._decoders = {CONTROL: Decoder()}
         self._output = -1
         self._deadline = self._exit_due = 0.0
-        self._spare_due = 0.0
+        self._rest_due = self._rest_cpu_seconds = 0.0
         self._oom_kills = machine.oom_kills()
         self._segments = Segments(own=[job.temp_dir])
 
@@ -69,14 +74,21 @@ class Supervisor:
         self._decoders[self._wire_in] = Decoder()
         kernel.raise_file_limit()
         root = self._job.attach or self._pid
-        self._sampler = Sampler(root, self._segments, self._walk, share=self._job.share)
-        if self._job.timeout_seconds:
-            self._deadline = time.monotonic() + self._job.timeout_seconds
+        spill = Spill(self._job.spill_dir)
+        self._sampler = Sampler(
+            root, self._segments, self._walk, spill=spill, share=self._job.share
+        )
+        self._brake = Brake(self._sampler, self._job.reserve_bytes)
+        self._set_deadline()
         try:
             while not self._over:
                 self._turn()
         finally:
             self._finish()
+
+    def _set_deadline(self) -> None:
+        if self._job.timeout_seconds:
+            self._deadline = time.monotonic() + self._job.timeout_seconds
 
     @property
     def _pid(self) -> int:
@@ -179,6 +191,9 @@ class Supervisor:
             self._begin(_usage_of(line))
         elif kind_of(line) == "end":
             self._end(_usage_of(line))
+        elif kind_of(line) == "rest":
+            self._rest_due = time.monotonic() + REST_SECONDS
+            self._rest_cpu_seconds = self._sampler.cpu_seconds
         else:
             self._hand_on(line)
 
@@ -200,8 +215,8 @@ class Supervisor:
     def _begin(self, usage: ChildUsage) -> None:
         self._usage = usage
         self._sampler.begin(usage)
-        self._in_window = True
-        self._set_stop()
+        self._in_window = self._brake.in_window = True
+        self._brake.set()
         self._answer()
 
     def _end(self, usage: ChildUsage) -> None:
@@ -216,42 +231,45 @@ class Supervisor:
             write_all(self._wire_out, encode("go"))
 
     def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
-        self._in_window = False
+        self._in_window = self._brake.in_window = False
         findings = to_json(self._sampler.end(usage))
         self._tell(encode("findings", findings=findings, finished=finished))
 
     def _obey(self, message: dict[str, Any]) -> None:
-        """A limit from pytest: bytes of growth, or in total, past which the case is stopped."""
-        self._growth_stop = message["growth_bytes"]
-        self._total_stop = message["total_bytes"]
-        self._set_stop()
+        """Pytest has another test to run, or says past how many bytes of growth, or in total, to stop this one."""
+        if message["kind"] == "run":
+            self._run_another(message["nodeid"])
+            return
+        growth, total = message["growth_bytes"], message["total_bytes"]
+        self._brake.draw(growth_bytes=growth, total_bytes=total)
 
-    def _set_stop(self) -> None:
-        """The nearest line: the growth's within the window, the total's always."""
-        lines = [self._total_stop, self._machine_stop]
-        if self._in_window and self._growth_stop is not None:
-            lines.append(self._growth_stop + self._sampler.base_bytes)
-        self._sampler.stop_bytes = min((line for line in lines if line is not None), default=None)
+    def _run_another(self, nodeid: str) -> None:
+        self._tail = b""
+        self._brake.draw(growth_bytes=None, total_bytes=None)
+        self._set_deadline()
+        with contextlib.suppress(BrokenPipeError):
+            write_all(self._wire_out, encode("run", nodeid=nodeid))
 
-    def _look_at_machine(self, now: float) -> None:
-        """What the machine can spare besides this case is a stop line too."""
-        spare = machine.memory_spare_bytes() - self._job.reserve_bytes
-        self._machine_stop = self._sampler.footprint_bytes + max(0, spare)
-        self._set_stop()
-        soonest, latest = SPARE_CHECK_SECONDS
-        ahead = spare / ALLOCATION_BYTES_PER_SECOND / 2
-        self._spare_due = now + min(latest, max(soonest, ahead))
+    def _rested(self) -> None:
+        """Tell how the child is at rest: what it holds, and whether something in it is still at work."""
+        self._rest_due = self._deadline = 0.0
+        spent = self._sampler.cpu_seconds - self._rest_cpu_seconds
+        footprint = self._sampler.footprint_bytes
+        cores = spent / REST_SECONDS
+        self._tell(encode("rested", footprint_bytes=footprint, cores_used=cores))
 
     def _watch(self) -> None:
         """Stop a runaway; notice the child's end and the parent's."""
         now = time.monotonic()
-        if now >= self._spare_due and not self._job.attach:
-            self._look_at_machine(now)
-        line = self._sampler.stop_bytes
-        if line is not None and self._sampler.footprint_bytes > line:
-            self._stop("machine" if line == self._machine_stop else "memory", line)
+        if not self._job.attach:
+            self._brake.look_at_machine(now)
+        passed = self._brake.passed()
+        if passed is not None:
+            self._stop(*passed)
         if self._deadline and now >= self._deadline:
             self._stop("timeout", 0)
+        if 0 < self._rest_due <= now:
+            self._rested()
         if os.getppid() != self._parent or 0 < self._exit_due <= now:
             self._over = True
         if self._child and self._ended():

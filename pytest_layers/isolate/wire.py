@@ -1,9 +1,10 @@
 """The messages between pytest, supervisor and child: one JSON object a line, told apart by `kind`.
 
-child to supervisor      begin, end (each is answered by `go`)
-child to pytest          report, warning, collect_error, data, progress, again, exit, done
-supervisor to pytest     findings, stopped, ended
-pytest to supervisor     the job (first line), stop_at
+child to supervisor      begin, end (each is answered by `go`), rest
+supervisor to child      go, run
+child to pytest          report, warning, collect_error, data, native, progress, again, exit, done
+supervisor to pytest     findings, stopped, rested, ended
+pytest to supervisor     the job (first line), stop_at, run
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from typing import Any
 
 Message = dict[str, Any]
@@ -44,15 +44,16 @@ class Decoder:
     def __init__(self) -> None:
         self._rest: list[bytes] = []
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
+    def feed(self, data: bytes) -> list[bytes]:
         """The lines that `data` completes, each with its newline."""
-        *lines, rest = data.split(b"\n")
-        for line in lines:
-            self._rest.append(line + b"\n")
-            yield b"".join(self._rest)
+        *ended, rest = data.split(b"\n")
+        found = []
+        for line in ended:
+            found.append(b"".join([*self._rest, line, b"\n"]))
             self._rest = []
         if rest:
             self._rest.append(rest)
+        return found
 
 
 def write_all(descriptor: int, data: bytes) -> None:

@@ -7,10 +7,10 @@ neighbour can't lower; too short a window says nothing about cores.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
-from pytest_layers.records import Limit, Measurement, Verdict
+from pytest_layers.records import Bracket, Limit, Measurement, Verdict
 from pytest_layers.units import format_bytes, format_seconds, parse_amount, parse_cores
 
 LEAST_CPU_SECONDS = 0.2
@@ -43,8 +43,8 @@ class StopLines:
     total_bytes: int | None = None
 
 
-def ceiling_bytes(limit: Limit, ground: Ground) -> int:
-    """A memory ceiling in bytes on this ground."""
+def limit_bytes(limit: Limit, ground: Ground) -> int:
+    """A limit on memory or spill in bytes on this ground."""
     return parse_amount(limit.asked).resolve(
         data_bytes=ground.data_bytes, rows=ground.rows, ram_bytes=ground.ram_bytes
     )
@@ -55,9 +55,10 @@ def stop_lines(limits: Iterable[Limit], ground: Ground) -> StopLines:
     lines: dict[str, int] = {}
     for limit in limits:
         if limit.kind == "memory_ceiling" and (ground.data_bytes or _is_absolute(limit)):
-            line = round(ceiling_bytes(limit, ground) * RUNAWAY_FACTOR) + RUNAWAY_BYTES
+            line = round(limit_bytes(limit, ground) * RUNAWAY_FACTOR) + RUNAWAY_BYTES
             lines[limit.of] = min(line, lines.get(limit.of, line))
-    return StopLines(growth_bytes=lines.get("growth"), total_bytes=lines.get("total"))
+    growths = [lines[of] for of in ("growth", "node") if of in lines]
+    return StopLines(growth_bytes=min(growths, default=None), total_bytes=lines.get("total"))
 
 
 def _is_absolute(limit: Limit) -> bool:
@@ -66,9 +67,17 @@ def _is_absolute(limit: Limit) -> bool:
 
 def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
     """The verdict on one limit."""
-    if limit.kind == "memory_ceiling":
-        return _judge_ceiling(limit, measurement, ground)
-    return _judge_floor(limit, measurement, ground)
+    judged = {
+        "memory_ceiling": _judge_ceiling,
+        "min_cores": _judge_floor,
+        "max_spill": _judge_spill,
+    }
+    verdict = judged[limit.kind](limit, measurement, ground)
+    if verdict.outcome == "passed" and measurement.lost_nodes:
+        lost = ", ".join(measurement.lost_nodes)
+        text = f"{verdict.text}, but a node was lost with its readings: {lost}"
+        return replace(verdict, outcome="inconclusive", text=text)
+    return verdict
 
 
 def unmeasured(limit: Limit, reason: str) -> Verdict:
@@ -90,9 +99,9 @@ def worth_repeating(verdicts: Iterable[Verdict], measurement: Measurement) -> bo
 
 
 def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
-    ceiling = ceiling_bytes(limit, ground)
-    bracket = measurement.total if limit.of == "total" else measurement.growth
-    what = f"memory {limit.of}"
+    ceiling = limit_bytes(limit, ground)
+    bracket = _bracket(limit, measurement)
+    what = "memory growth of the worst node" if limit.of == "node" else f"memory {limit.of}"
     asked = f"the ceiling of {format_bytes(ceiling)}{_spelled(limit.asked)}"
     if bracket.lower_bytes > ceiling:
         over = bracket.lower_bytes - ceiling
@@ -114,6 +123,13 @@ def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Ve
     return Verdict(
         limit, "inconclusive", ceiling, bracket.upper_bytes, text, _who_held(measurement, ground)
     )
+
+
+def _bracket(limit: Limit, measurement: Measurement) -> Bracket:
+    """What a ceiling is on; without nodes the tree of the case is the only one."""
+    if limit.of == "node" and measurement.nodes:
+        return max((node.growth for node in measurement.nodes), key=lambda one: one.lower_bytes)
+    return measurement.total if limit.of == "total" else measurement.growth
 
 
 def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
@@ -141,6 +157,26 @@ def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
     return Verdict(limit, outcome, floor, wanted, text, _how_busy(measurement))
 
 
+def _judge_spill(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
+    most, spilled = limit_bytes(limit, ground), measurement.spilled_bytes
+    asked = f"the {format_bytes(most)} allowed{_spelled(limit.asked)}"
+    apart = (
+        f"{'over' if spilled > most else 'within'} {asked} by {format_bytes(abs(spilled - most))}"
+    )
+    text = f"spilled {format_bytes(spilled)} to disk, {apart}"
+    if spilled <= most:
+        return Verdict(limit, "passed", most, spilled, text)
+    return Verdict(limit, "failed", most, spilled, text, "\n".join(_native(measurement)))
+
+
+def _native(measurement: Measurement) -> Iterator[str]:
+    """What the engine knows, a line each."""
+    for name, value in measurement.native.items():
+        in_bytes = name.endswith("_bytes")
+        what = name.removesuffix("_bytes").replace("_", " ")
+        yield f"the engine says: {what} {format_bytes(value) if in_bytes else f'{value:g}'}"
+
+
 def _spelled(asked: str) -> str:
     """How the ceiling was written, where it is more than bytes."""
     amount = parse_amount(asked)
@@ -160,6 +196,10 @@ def _who_held(measurement: Measurement, ground: Ground) -> str:
         )
     if measurement.shared_bytes:
         lines.append(f"shared memory, counted once: {format_bytes(measurement.shared_bytes)}")
+    lines += [
+        f"on node:   {format_bytes(node.growth.upper_bytes):>9}  {node.name}"
+        for node in measurement.nodes
+    ]
     held = [process for process in measurement.processes if process.at_peak_bytes][:5]
     lines += [
         f"held then: {format_bytes(p.at_peak_bytes):>9}  {p.name} (pid {p.pid})" for p in held

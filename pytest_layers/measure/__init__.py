@@ -3,6 +3,7 @@
     machine   cores and memory that this process may use
     procfs    read one process (Linux)
     segments  shared memory of a tree, each segment once
+    spill     files in the spill folder of a case
     tree      which processes belong to the case
     cpu       CPU and waiting of a tree, of processes that ended too
     life      what readings say of one process (pure)

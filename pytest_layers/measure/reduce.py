@@ -5,36 +5,86 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pytest_layers.measure.sampler import Findings, PointFinding
-from pytest_layers.records import Bracket, Measurement, Moment, ProcessPeak
+from pytest_layers.records import Bracket, Measurement, Moment, Node, ProcessPeak
 
+SPILLED = "spilled_bytes"
+"""The name under which an engine tells what it spilled."""
 LEAST_THREAD_SHARE = 0.5
 """Of the CPU seconds, that must belong to threads whose waiting is known before it may stand for the rest."""
 
 
-def measurement(findings: Findings, *, cores_given: int) -> Measurement:
-    """The measurement of one window on `cores_given` cores."""
+def measurement(
+    findings: Findings,
+    *,
+    cores_given: int,
+    native: dict[str, float] | None = None,
+    first_base_bytes: int | None = None,
+    nodes: tuple[Node, ...] = (),
+    lost_nodes: tuple[str, ...] = (),
+) -> Measurement:
+    """The measurement of one window on `cores_given` cores; `native` is what the engine told of it.
+
+    `first_base_bytes`: the footprint of a kept engine when its first window opened. What earlier cases left there
+    may have served this one: it may have grown by so much more. `nodes` of a cluster are added to the case's tree.
+    """
+    told = native or {}
     base = findings.base_bytes
+    least_base = min(base, base if first_base_bytes is None else first_base_bytes)
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
+    growth = _growth(total, base, least_base)
     wait, notes = _whole_wait(findings)
     return Measurement(
         wall_seconds=findings.wall_seconds,
-        cpu_seconds=findings.cpu_seconds,
-        wait_seconds=wait,
+        cpu_seconds=findings.cpu_seconds + sum(node.cpu_seconds for node in nodes),
+        wait_seconds=wait + sum(node.wait_seconds for node in nodes),
         cores_given=cores_given,
-        base_bytes=base,
-        total=total,
-        growth=Bracket(max(0, total.lower_bytes - base), max(0, total.upper_bytes - base)),
+        base_bytes=base + sum(node.base_bytes for node in nodes),
+        total=_sum([total, *(node.total for node in nodes)]),
+        growth=_sum([growth, *(node.growth for node in nodes)]),
         file_bytes=findings.file_bytes,
         shared_bytes=findings.shared_bytes,
+        spilled_bytes=max(findings.spilled_bytes, int(told.get(SPILLED, 0))),
         peak_seconds=findings.peak_seconds,
-        processes=tuple(
-            ProcessPeak(life.pid, life.name, life.peak_bytes, life.at_peak_bytes, life.cpu_seconds)
-            for life in findings.processes
-        ),
+        processes=_processes(findings),
         timeline=tuple(_moments(findings.points)),
         samples=findings.samples,
         longest_gap_seconds=findings.longest_gap_seconds,
         notes=(*findings.notes, *notes),
+        nodes=nodes,
+        lost_nodes=lost_nodes,
+        native=told,
+    )
+
+
+def node(name: str, cores: int, findings: Findings) -> Node:
+    """What a probe found on one node of a cluster."""
+    total = Bracket(findings.lower_bytes, findings.upper_bytes)
+    wait, _ = _whole_wait(findings)
+    return Node(
+        name=name,
+        cores=cores,
+        base_bytes=findings.base_bytes,
+        total=total,
+        growth=_growth(total, findings.base_bytes, findings.base_bytes),
+        cpu_seconds=findings.cpu_seconds,
+        wait_seconds=wait,
+        processes=_processes(findings),
+    )
+
+
+def _growth(total: Bracket, base: int, least_base: int) -> Bracket:
+    return Bracket(max(0, total.lower_bytes - base), max(0, total.upper_bytes - least_base))
+
+
+def _sum(brackets: list[Bracket]) -> Bracket:
+    lower = sum(bracket.lower_bytes for bracket in brackets)
+    return Bracket(lower, sum(bracket.upper_bytes for bracket in brackets))
+
+
+def _processes(findings: Findings) -> tuple[ProcessPeak, ...]:
+    return tuple(
+        ProcessPeak(life.pid, life.name, life.peak_bytes, life.at_peak_bytes, life.cpu_seconds)
+        for life in findings.processes
     )
 
 

@@ -16,6 +16,7 @@ from pytest_layers.measure.cpu import Account
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Process
 from pytest_layers.measure.segments import Segments
+from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
 
 SHARE = 0.01
@@ -84,6 +85,7 @@ class Findings:
     processes: tuple[LifeFinding, ...]
     points: tuple[PointFinding, ...]
     notes: tuple[str, ...]
+    spilled_bytes: int = 0
 
 
 class Sampler:
@@ -95,6 +97,7 @@ class Sampler:
         segments: Segments,
         walk: Callable[[], list[int]],
         *,
+        spill: Spill | None = None,
         share: float = SHARE,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
@@ -107,6 +110,7 @@ class Sampler:
         self._walk = walk
         self._share = share
         self._segments = segments
+        self._spill = spill or Spill("")
         self._clock = clock
         self._processes: dict[int, Process] = {}
         self._identities: dict[int, Identity] = {}
@@ -137,6 +141,11 @@ class Sampler:
         """Footprint when the window began."""
         return self._tracker.base_bytes
 
+    @property
+    def cpu_seconds(self) -> float:
+        """Of the tree since the window began, by the last readings."""
+        return self._cpu.processes.seen_seconds
+
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
         self._scan()
@@ -149,6 +158,7 @@ class Sampler:
         self._credit = CREDIT_SECONDS
         self._in_window = True
         self._slow_due = self._segments_due = self._proportional_due = 0.0
+        self._spill.begin()
         self._started = self._clock()
         self.poll(opening=True)
         self._started = self._clock()
@@ -291,6 +301,7 @@ class Sampler:
             self._segments_due = now + (time.thread_time() - before) / self._share
         if due:
             self._cpu.threads.read([reading.pid for reading in readings], opening=opening)
+            self._spill.read()
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
@@ -352,6 +363,7 @@ class Sampler:
             upper_bytes=max(tracker.lower_bytes, upper),
             file_bytes=tracker.file_bytes,
             shared_bytes=tracker.shared_bytes,
+            spilled_bytes=self._spill.peak_bytes,
             peak_seconds=min(wall, tracker.peak_seconds),
             samples=tracker.samples,
             longest_gap_seconds=tracker.longest_gap_seconds,

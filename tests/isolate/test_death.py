@@ -141,9 +141,9 @@ def test_runaway_past_its_ceiling_is_stopped(inner):
 def test_runaway_without_a_ceiling_is_stopped(inner, ground):
     """Before the machine is full: here all but 300 MiB of it is kept back."""
     (ground.folder / "conftest.py").write_text(
-        "from pytest_layers import runner\n"
+        "from pytest_layers import processes\n"
         "from pytest_layers.measure import machine\n"
-        "runner.RESERVE_BYTES = machine.memory_spare_bytes() - 300 * 2**20\n"
+        "processes.RESERVE_BYTES = machine.memory_spare_bytes() - 300 * 2**20\n"
     )
     session = inner.run("""
         def test_runs_away():

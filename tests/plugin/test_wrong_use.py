@@ -27,7 +27,7 @@ MARKS = {
     'memory_ceiling("1MiB", "2MiB")': "takes one limit, not 2: ('1MiB', '2MiB')",
     'memory_ceiling("1MiB", limit="2MiB")': "limit is given twice: '1MiB' and '2MiB'",
     'memory_ceiling("1MiB", of="all")': (
-        "of='all' is not accepted; write of='growth' or of='total'"
+        "of='all' is not accepted; write of='growth', of='total' or of='node'"
     ),
     'memory_ceiling("1MiB", off="total")': (
         f"unknown keyword 'off'; did you mean 'of'? Known: {LIMIT_KEYWORDS}"

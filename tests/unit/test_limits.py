@@ -4,7 +4,7 @@ import pytest
 
 from pytest_layers.judge import limits
 from pytest_layers.judge.limits import Ground, StopLines, judge
-from pytest_layers.records import Bracket, Limit, Measurement, ProcessPeak
+from pytest_layers.records import Bracket, Limit, Measurement, Node, ProcessPeak
 
 MIB, GIB = 2**20, 2**30
 GROUND = Ground(data_bytes=100 * MIB, rows=1_000_000, ram_bytes=16 * GIB, cores_given=4)
@@ -241,3 +241,72 @@ def test_a_limit_without_a_measurement_is_not_judged():
     verdict = limits.unmeasured(ceiling("1x"), "the case crashed")
     assert verdict.outcome == "inconclusive"
     assert verdict.text == "memory_ceiling 1x not judged: the case crashed"
+
+
+class TestSpill:
+    @pytest.mark.parametrize(
+        ("asked", "spilled", "expected"),
+        [
+            ("0B", 0, "passed"),
+            ("0B", 1, "failed"),
+            ("0.5x", 50 * MIB, "passed"),
+            ("0.5x", 50 * MIB + 1, "failed"),
+        ],
+    )
+    def test_it_holds_up_to_its_last_byte(self, asked, spilled, expected):
+        assert outcome(Limit("max_spill", asked), measured(spilled_bytes=spilled)) == expected
+
+    def test_text_says_how_much_and_what_the_engine_knows(self):
+        native = {"spilled_bytes": 60 * MIB, "shuffle_bytes": 2 * GIB, "stages": 3}
+        spilled = measured(spilled_bytes=60 * MIB, native=native)
+        verdict = judge(Limit("max_spill", "0.5x"), spilled, GROUND)
+        assert verdict.text == (
+            "spilled 60.0 MiB to disk, over the 50.0 MiB allowed (0.5x) by 10.0 MiB"
+        )
+        assert verdict.details.splitlines() == [
+            "the engine says: spilled 60.0 MiB",
+            "the engine says: shuffle 2.00 GiB",
+            "the engine says: stages 3",
+        ]
+
+
+def node(name, mib):
+    return Node(
+        name=name,
+        cores=2,
+        base_bytes=0,
+        total=Bracket(mib * MIB, mib * MIB),
+        growth=Bracket(mib * MIB, mib * MIB),
+        cpu_seconds=1.0,
+        wait_seconds=0.0,
+        processes=(),
+    )
+
+
+class TestNodes:
+    NODES = (node("one", 30), node("two", 120))
+
+    def test_the_worst_node_is_judged_alone(self):
+        on_two = measured(nodes=self.NODES)
+        assert outcome(ceiling("120MiB", "node"), on_two) == "passed"
+        verdict = judge(ceiling("100MiB", "node"), on_two, GROUND)
+        assert verdict.text == (
+            "memory growth of the worst node 120 MiB is over the ceiling of 100 MiB"
+            " by 20.0 MiB (1.2 times)"
+        )
+        assert "on node:     120 MiB  two" in verdict.details
+
+    def test_without_nodes_the_tree_of_the_case_is_the_only_one(self):
+        assert outcome(ceiling("210MiB", "node")) == "passed"
+        assert outcome(ceiling("100MiB", "node")) == "failed"
+
+    def test_a_pass_is_not_sure_where_a_node_was_lost(self):
+        lost = measured(nodes=self.NODES, lost_nodes=("three",))
+        verdict = judge(ceiling("1GiB"), lost, GROUND)
+        assert verdict.outcome == "inconclusive"
+        assert verdict.text.endswith("but a node was lost with its readings: three")
+        assert outcome(ceiling("100MiB"), lost) == "failed"
+
+    def test_a_runaway_is_stopped_by_the_ceiling_of_a_node_too(self):
+        lines = limits.stop_lines([ceiling("1GiB", "node"), ceiling("2GiB")], GROUND)
+        assert lines == StopLines(growth_bytes=3 * GIB)

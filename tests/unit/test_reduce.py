@@ -81,3 +81,31 @@ def test_the_rest_is_handed_on():
     found = measured()
     assert (found.file_bytes, found.shared_bytes, found.samples) == (7, 8, 3)
     assert (found.peak_seconds, found.longest_gap_seconds, found.cores_given) == (1.0, 0.7, 2)
+
+
+def test_what_a_kept_engine_held_before_may_have_served_this_case():
+    kept = reduce.measurement(FOUND, cores_given=2, first_base_bytes=60)
+    assert kept.growth == Bracket(300, 390)
+    assert reduce.measurement(FOUND, cores_given=2, first_base_bytes=200).growth == Bracket(
+        300, 350
+    )
+
+
+def test_spilled_is_what_the_engine_counts_or_what_was_seen_if_that_is_more():
+    found = dataclasses.replace(FOUND, spilled_bytes=7)
+    told = [
+        reduce.measurement(found, cores_given=2, native=native)
+        for native in (None, {"spilled_bytes": 9.0})
+    ]
+    assert [one.spilled_bytes for one in told] == [7, 9]
+    assert told[1].native == {"spilled_bytes": 9.0}
+
+
+def test_nodes_are_added_to_the_tree_of_the_case():
+    nodes = (reduce.node("one:7", 4, FOUND), reduce.node("two:8", 4, FOUND))
+    assert (nodes[0].name, nodes[0].cores, nodes[0].growth) == ("one:7", 4, Bracket(300, 350))
+    whole = reduce.measurement(FOUND, cores_given=8, nodes=nodes, lost_nodes=("three:9",))
+    assert (whole.total, whole.growth) == (Bracket(1200, 1350), Bracket(900, 1050))
+    assert (whole.base_bytes, whole.cpu_seconds, whole.wait_seconds) == (300, 9.0, 1.5)
+    assert whole.nodes == nodes
+    assert whole.lost_nodes == ("three:9",)

@@ -58,14 +58,47 @@ def test_other_cores_are_refused(given):
         read("cores", given)
 
 
-@pytest.mark.parametrize("given", ["case", "none"])
-def test_ways_to_isolate_are_two(given):
+@pytest.mark.parametrize("given", ["case", "engine", "none"])
+def test_ways_to_isolate_are_three(given):
     assert read("isolation", given) == given
 
 
 def test_another_way_to_isolate_is_refused():
-    with pytest.raises(ValueError, match="'fork' is not a way to isolate; write case or none"):
+    with pytest.raises(
+        ValueError, match="'fork' is not a way to isolate; write case, engine, none"
+    ):
         read("isolation", "fork")
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("spark_master", "spark://head:7077"),
+        ("spark_master", "sc://head:15002/;user_id=me"),
+        ("ray_address", "10.0.0.1:6379"),
+        ("ray_address", "[::1]:6379"),
+        ("dask_scheduler", "tcp://127.0.0.1:8786"),
+        ("dask_scheduler", "tls://head:8786"),
+    ],
+)
+def test_an_address_is_taken_as_it_is(name, given):
+    assert read(name, given) == given
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "accepted"),
+    [
+        ("spark_master", "local[2]", "spark://host:port or sc://host:port"),
+        ("spark_master", "spark://head", "spark://host:port or sc://host:port"),
+        ("ray_address", "head", "host:port"),
+        ("ray_address", "", "host:port"),
+        ("dask_scheduler", "head:8786", "tcp://host:port or tls://host:port"),
+    ],
+)
+def test_another_address_is_refused(name, given, accepted):
+    with pytest.raises(ValueError, match="is not an address") as error:
+        read(name, given)
+    assert str(error.value) == f"{given!r} is not an address; write {accepted}"
 
 
 @pytest.mark.parametrize("given", [True, False])

@@ -1,0 +1,64 @@
+"""What the engines of the Modin family share: all but the workers that they run on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pytest_layers.engines._pandas import _to_arrow
+from pytest_layers.engines.base import THREAD_COUNTS, Engine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pytest_layers.records import Budget, Dataset
+
+
+class ModinFamily(Engine):
+    """Modin: the interface of pandas over partitions that the workers of another library hold."""
+
+    layer = "parallel"
+    distribution = "modin"
+    starts_processes = True
+
+    runs_on: ClassVar[str]
+    """What Modin calls the library of its workers: `Ray`, `Dask`."""
+
+    @classmethod
+    def environment(cls, budget: Budget) -> dict[str, str]:
+        """Who works for Modin, in how many processes of one thread, over how many partitions."""
+        return dict.fromkeys(THREAD_COUNTS, "1") | {
+            "MODIN_ENGINE": cls.runs_on.lower(),
+            "MODIN_CPUS": str(budget.cores),
+            "MODIN_NPARTITIONS": str(budget.cores),
+        }
+
+    def start(self, budget: Budget) -> None:
+        """Start the workers, then import Modin, which finds them."""
+        self.start_workers(budget)
+        import modin.pandas as pd
+
+        self.namespace = pd
+
+    def start_workers(self, budget: Budget) -> None:
+        """Start what Modin would start by itself at its first operation, with less care."""
+        raise NotImplementedError
+
+    def scan(self, dataset: Dataset) -> Any:
+        """A `modin.pandas.DataFrame` of Parquet files, which the workers read in the background."""
+        return self.open_with(dataset, parquet=self._read_parquet)
+
+    def collect(self, frame: Any) -> pa.Table:
+        """The rows of a `DataFrame` or `Series`, when its partitions are done.
+
+        Named levels of the index, such as the keys of a group-by, come as columns before the
+        others; an index without names is dropped.
+        """
+        pd = self.namespace
+        if isinstance(frame, pd.Series):
+            frame = frame.to_frame()
+        if isinstance(frame, pd.DataFrame):
+            frame = _to_arrow(frame.modin.to_pandas())
+        return super().collect(frame)
+
+    def _read_parquet(self, paths: list[str]) -> Any:
+        return self.namespace.read_parquet(paths[0] if len(paths) == 1 else paths)

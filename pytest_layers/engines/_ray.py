@@ -1,0 +1,153 @@
+"""What the engines on Ray share: a small Ray that only this machine reaches, and its end."""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_layers.errors import LayersError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pytest_layers.records import Budget
+
+MIB = 1 << 20
+_LOOPBACK = "127.0.0.1"
+_STORE_SHARE = 20
+_STORE_BYTES_MIN, _STORE_BYTES_MAX = 80 * MIB, 1024 * MIB
+_TEMP_DIR_BYTES = (
+    42  # of 107 for a socket; `/session_DATE_TIME_PID/sockets/plasma_store` is up to 65
+)
+_SECONDS_TO_END = 5.0
+_NEEDLESS = ("start_monitor", "start_api_server", "start_log_monitor")
+
+ENVIRONMENT = {
+    # Ray on Windows and macOS stays on the loopback address; this is how it is asked to on Linux.
+    # `ray.init(_node_ip_address="127.0.0.1")` alone is replaced by the address of the host.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what a FutureWarning at every start asks for
+    "RAY_memory_monitor_refresh_ms": "0",  # it kills workers when other programs fill the machine
+}
+"""What must be set before Ray is imported, here and in all that it starts."""
+
+
+def store_bytes(budget: Budget) -> int:
+    """The size of the object store: as given, or a twentieth of the memory, from 80 MiB to 1 GiB.
+
+    Ray takes at least 75 MiB, and 30% of the memory by default. Pages of objects that were dropped
+    stay with the store, so a large one keeps whatever has passed through it; what a small one can't
+    hold is spilled.
+    """
+    derived = min(max(budget.memory_bytes // _STORE_SHARE, _STORE_BYTES_MIN), _STORE_BYTES_MAX)
+    return budget.store_bytes or derived
+
+
+def start(budget: Budget) -> Any:
+    """Start Ray within the budget, its workers past their imports; gives what `ray.init` does.
+
+    Raises:
+        LayersError: its sockets don't fit below the temp folder, or would be open to the network.
+    """
+    _check_temp_dir(budget.temp_dir)
+    import ray
+
+    with _few_helpers():
+        context = ray.init(
+            address="local",
+            num_cpus=budget.cores,
+            object_store_memory=store_bytes(budget),
+            object_spilling_directory=budget.spill_dir,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address=_LOOPBACK,
+            _temp_dir=budget.temp_dir,
+        )
+    if ray.util.get_node_ip_address() != _LOOPBACK:
+        stop()
+        raise LayersError(f"Ray {ray.__version__} would listen on the network, and was stopped")
+    _gather_workers(budget)
+    return context
+
+
+def stop() -> None:
+    """End Ray and wait for its processes; does nothing when called again."""
+    import psutil
+    import ray
+
+    if not ray.is_initialized():
+        return
+    parts = [
+        process
+        for child in psutil.Process().children()
+        if child.name() in {"gcs_server", "raylet"}
+        for process in (child, *child.children(recursive=True))
+    ]
+    ray.shutdown()
+    for process in psutil.wait_procs(parts, timeout=_SECONDS_TO_END)[1]:
+        process.kill()
+
+
+def figures() -> dict[str, float]:
+    """What objects take in the store now; nothing where Ray has ended."""
+    import ray
+
+    if not ray.is_initialized():
+        return {}
+    name = "object_store_memory"
+    used = ray.cluster_resources().get(name, 0) - ray.available_resources().get(name, 0)
+    return {"object_store_bytes": float(used)}
+
+
+def _check_temp_dir(temp_dir: str) -> None:
+    if len(os.fsencode(temp_dir)) > _TEMP_DIR_BYTES:
+        raise LayersError(
+            f"Ray's sockets need a temp folder of at most {_TEMP_DIR_BYTES} bytes, not {temp_dir};"
+            " set TMPDIR to a shorter one"
+        )
+
+
+@contextmanager
+def _few_helpers() -> Iterator[None]:
+    """Let Ray start without autoscaler, dashboard and log reader, which nobody here asks anything.
+
+    There is no setting for it: they take half of the time to start, and 150 MiB. In a version of
+    Ray where they are started by other names they just run.
+    """
+    from ray._private.node import Node
+
+    kept = {name: getattr(Node, name) for name in _NEEDLESS if hasattr(Node, name)}
+    for name in kept:
+        setattr(Node, name, _start_nothing)
+    try:
+        yield
+    finally:
+        for name, method in kept.items():
+            setattr(Node, name, method)
+
+
+def _start_nothing(_node: Any, **_asked: Any) -> None:
+    """In place of a method of `Node`."""
+
+
+def _gather_workers(budget: Budget) -> None:
+    """Have as many tasks as cores wait for each other, so that all workers are up afterwards."""
+    import ray
+
+    folder = Path(budget.temp_dir, "workers")
+    folder.mkdir()
+
+    def arrive() -> None:  # nested, so that workers get its code, and need not import this module
+        import pandas  # noqa: F401
+        import pyarrow.parquet  # noqa: F401
+
+        Path(folder, str(os.getpid())).touch()
+        while len(os.listdir(folder)) < budget.cores:  # noqa: PTH208
+            time.sleep(0.01)
+
+    ray.get([ray.remote(arrive).remote() for _ in range(budget.cores)])

@@ -1,0 +1,76 @@
+"""Ray: tasks and actors in worker processes, and Ray Data, over a store in shared memory."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from pytest_layers.engines import _ray
+from pytest_layers.engines.base import Engine
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from pytest_layers.records import Budget, Dataset
+
+
+class Ray(Engine):
+    """`scan` gives a `ray.data.Dataset`; `namespace` is `ray`, for tasks and actors."""
+
+    name, layer = "ray", "cluster"
+    modules, distribution = ("ray", "pyarrow", "pandas"), "ray"
+    install = 'pip install "pytest-layers[ray]"'
+    starts_processes = True
+
+    @classmethod
+    def environment(cls, budget: Budget) -> dict[str, str]:
+        """One thread in each worker, as Ray sets it, and what keeps Ray small and to itself."""
+        threads = dict.fromkeys(super().environment(budget), "1")
+        return threads | _ray.ENVIRONMENT
+
+    def start(self, budget: Budget) -> None:
+        """Start Ray, and have Ray Data make as many blocks as there are cores, without a word."""
+        import ray.data
+
+        self.namespace = ray
+        self.session = _ray.start(budget)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of Ray's own old settings
+            context = ray.data.DataContext.get_current()
+        context.read_op_min_num_blocks = budget.cores
+        context.default_hash_shuffle_parallelism = budget.cores
+        context.enable_progress_bars = False
+        context.print_on_execution_start = False
+
+    def scan(self, dataset: Dataset) -> Any:
+        """A lazy `ray.data.Dataset` of Parquet files."""
+        return self.open_with(dataset, parquet=self.namespace.data.read_parquet)
+
+    def collect(self, frame: Any) -> pa.Table:
+        """The rows of a Ray `Dataset`, which is run, or of Arrow tables by their references."""
+        ray = self.namespace
+        if isinstance(frame, ray.data.Dataset):
+            frame = frame.to_arrow_refs()
+        if isinstance(frame, ray.ObjectRef):
+            frame = ray.get(frame)
+        if _is_list_of(frame, ray.ObjectRef):
+            frame = _concat(ray.get(frame))
+        return super().collect(frame)
+
+    def end_window(self) -> dict[str, float]:
+        """What objects take in the store; what was spilled is seen in the spill folder."""
+        return _ray.figures()
+
+    def stop(self) -> None:
+        """End Ray and all its processes."""
+        _ray.stop()
+
+
+def _is_list_of(frame: Any, kind: type) -> bool:
+    return isinstance(frame, list) and bool(frame) and all(isinstance(one, kind) for one in frame)
+
+
+def _concat(parts: list[Any]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.concat_tables([part for part in parts if part.num_columns])

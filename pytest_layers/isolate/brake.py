@@ -1,0 +1,53 @@
+"""Where a case is stopped: the lines drawn by its ceilings, and by what the machine can spare."""
+
+from __future__ import annotations
+
+from pytest_layers.measure import machine
+from pytest_layers.measure.sampler import ALLOCATION_BYTES_PER_SECOND, Sampler
+
+SPARE_CHECK_SECONDS = (0.05, 1.0)
+"""Between two looks at what the machine can spare: seldom while there is plenty."""
+
+
+class Brake:
+    """The lines of one case; `sampler.stop_bytes` is kept at the nearest."""
+
+    def __init__(self, sampler: Sampler, reserve_bytes: int) -> None:
+        self._sampler = sampler
+        self._reserve_bytes = reserve_bytes
+        self._growth_bytes: int | None = None
+        self._total_bytes: int | None = None
+        self._machine_bytes: int | None = None
+        self._spare_due = 0.0
+        self.in_window = False
+        """Whether the line of growth holds: it counts from the footprint when the window began."""
+
+    def draw(self, *, growth_bytes: int | None, total_bytes: int | None) -> None:
+        """The lines of a case's ceilings; None where there is none."""
+        self._growth_bytes, self._total_bytes = growth_bytes, total_bytes
+        self.set()
+
+    def set(self) -> None:
+        """Find the nearest line: the growth's within the window, the others always."""
+        lines = [self._total_bytes, self._machine_bytes]
+        if self.in_window and self._growth_bytes is not None:
+            lines.append(self._growth_bytes + self._sampler.base_bytes)
+        self._sampler.stop_bytes = min((line for line in lines if line is not None), default=None)
+
+    def look_at_machine(self, now: float) -> None:
+        """What the machine can spare besides this case is a line too; looked at when it is due."""
+        if now < self._spare_due:
+            return
+        spare = machine.memory_spare_bytes() - self._reserve_bytes
+        self._machine_bytes = self._sampler.footprint_bytes + max(0, spare)
+        self.set()
+        soonest, latest = SPARE_CHECK_SECONDS
+        ahead = spare / ALLOCATION_BYTES_PER_SECOND / 2
+        self._spare_due = now + min(latest, max(soonest, ahead))
+
+    def passed(self) -> tuple[str, int] | None:
+        """The line that the footprint is past, by whose it is: `machine` or `memory`; None within it."""
+        line = self._sampler.stop_bytes
+        if line is None or self._sampler.footprint_bytes <= line:
+            return None
+        return ("machine" if line == self._machine_bytes else "memory"), line

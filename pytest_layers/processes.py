@@ -1,0 +1,284 @@
+"""The processes that cases run in: a fresh one for each, or one that is kept for the cases of an engine.
+
+A kept engine starts once for several cases (`--layers-isolation=engine`). It is kept only while every case left it as
+it was: all went well, and the footprint is back within `KEPT_BYTES` of what it was at first, with nothing still at
+work. What a case grew by is bounded by its peak less that first footprint, so memory that earlier cases left behind
+can't hide its own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_layers import state
+from pytest_layers.attempt import Attempt
+from pytest_layers.cases import PLAN, Plan
+from pytest_layers.engines.base import Engine
+from pytest_layers.errors import ChildFailed
+from pytest_layers.isolate import launch
+from pytest_layers.isolate.job import Job
+from pytest_layers.isolate.wire import Message
+from pytest_layers.judge import limits as judge
+from pytest_layers.measure import machine
+from pytest_layers.measure.sampler import SHARE, Findings
+from pytest_layers.outcome import went_well
+from pytest_layers.records import from_json, spill_dir_in
+
+FINER_SHARE = 0.05
+"""Of one core, for reading in a repeated attempt."""
+RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
+"""Memory left to the machine: a case that would take it is stopped."""
+KEPT_BYTES = 32 * 2**20
+"""By how much the footprint of a kept engine may have grown since its first case."""
+KEPT_CORES = 0.3
+"""How busy a kept engine may be at rest: Ray's own processes take about a tenth of a core."""
+
+Progress = Callable[[str, int, int], None]
+Lines = Callable[[Plan, Attempt], judge.StopLines]
+"""Where a case is to be stopped, by what is known of its data."""
+
+
+@dataclass
+class Kept:
+    """An engine at rest in its process, for the next case."""
+
+    engine: str
+    supervised: launch.Supervised
+    cases: int = 0
+    base_bytes: int = 0
+    """Footprint when its first window opened."""
+
+
+class Processes:
+    """Runs one case after the other; at most one engine is kept at a time."""
+
+    def __init__(self, config: pytest.Config, lines: Lines, progress: Progress) -> None:
+        self._config = config
+        self._settings = config.stash[state.SETTINGS]
+        self._lines = lines
+        self._progress = progress
+        self._ram_bytes = machine.memory_limit_bytes()
+        self._kept: Kept | None = None
+
+    def attempt(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
+        """One run of a case, to its end or its process's; a finer one always in a fresh process."""
+        if not finer and self._may_keep(plan):
+            return self._run_kept(item, plan)
+        if plan.case.engine is not None:
+            self.close()
+        return self._run_fresh(item, plan, finer=finer)
+
+    def close(self) -> None:
+        """End the kept engine, if there is one."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.supervised.__exit__(None, None, None)
+
+    def engine(self, plan: Plan) -> type[Engine] | None:
+        """The engine of a case, where it has one."""
+        if plan.case.engine is None:
+            return None
+        return self._config.stash[state.CATALOG].get(plan.case.engine)
+
+    def _may_keep(self, plan: Plan) -> bool:
+        engine = self.engine(plan)
+        return bool(engine and engine.starts_processes) and self._settings.isolation == "engine"
+
+    def _run_fresh(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
+        attempt, job = Attempt(), self._job(item, plan, finer=finer)
+        try:
+            with launch.Supervised(job) as supervised:
+                self._converse(supervised, plan, attempt)
+        except (ChildFailed, pytest.fail.Exception) as error:
+            attempt.collect_errors.append(str(error))
+        finally:
+            _close(job.output)
+        return attempt
+
+    def _run_kept(self, item: pytest.Item, plan: Plan) -> Attempt:
+        """Run a case on the kept engine, or on one that will be kept; what went wrong ends it."""
+        if self._kept is not None and self._kept.engine != plan.case.engine:
+            self.close()
+        attempt = Attempt(reused=self._kept is not None)
+        try:
+            kept = self._kept or self._start_kept(item, plan)
+            if attempt.reused:
+                kept.supervised.run(_nodeid(item, plan))
+                attempt.first_base_bytes = kept.base_bytes
+            self._converse(kept.supervised, plan, attempt)
+            if not self._is_as_it_was(kept, attempt):
+                self.close()
+        except (ChildFailed, pytest.fail.Exception) as error:
+            attempt.collect_errors.append(str(error))
+            self.close()
+        except BaseException:
+            self.close()
+            raise
+        return attempt
+
+    def _start_kept(self, item: pytest.Item, plan: Plan) -> Kept:
+        job = self._job(item, plan, finer=False, keep=True)
+        try:
+            self._kept = Kept(str(plan.case.engine), launch.Supervised(job).__enter__())
+        finally:
+            _close(job.output)
+        return self._kept
+
+    def _is_as_it_was(self, kept: Kept, attempt: Attempt) -> bool:
+        """Whether the next case may have this engine."""
+        if attempt.rested is None or attempt.findings is None or not went_well(attempt.reports):
+            return False
+        kept.cases += 1
+        if kept.cases == 1:
+            kept.base_bytes = attempt.findings.base_bytes
+        grown_bytes = int(attempt.rested["footprint_bytes"]) - kept.base_bytes
+        return grown_bytes <= KEPT_BYTES and float(attempt.rested["cores_used"]) <= KEPT_CORES
+
+    def _converse(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
+        """Take the messages of one case."""
+        started = time.monotonic()
+        try:
+            self._draw_lines(supervised, plan, attempt)
+            for message in supervised.messages():
+                self._take(attempt, message)
+                if message["kind"] == "data":
+                    self._draw_lines(supervised, plan, attempt)
+        finally:
+            attempt.seconds = time.monotonic() - started
+
+    def _draw_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
+        """Tell the supervisor where this case is to be stopped."""
+        lines = self._lines(plan, attempt)
+        supervised.stop_at(growth_bytes=lines.growth_bytes, total_bytes=lines.total_bytes)
+
+    def _job(self, item: pytest.Item, plan: Plan, *, finer: bool, keep: bool = False) -> Job:
+        invocation = self._config.invocation_params
+        temp_dir = launch.make_temp_dir()
+        args = [*map(str, invocation.args), *self._own_arguments()]
+        command = launch.child_command(
+            _nodeid(item, plan),
+            args,
+            program=sys.argv[0],
+            temp_dir=temp_dir,
+            files=_files_of_engine(item, plan) if keep else (),
+        )
+        return Job(
+            temp_dir=str(temp_dir),
+            spill_dir=spill_dir_in(str(temp_dir)),
+            command=command,
+            environment=self._environment(plan, temp_dir),
+            folder=str(invocation.dir),
+            cores=self._cores(),
+            timeout_seconds=self._settings.timeout_seconds,
+            output=launch.terminal_descriptors() if self._prints() else (),
+            reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
+            share=FINER_SHARE if finer else SHARE,
+        )
+
+    def _prints(self) -> bool:
+        """Whether tests print straight to the terminal (`-s`)."""
+        return bool(self._config.getoption("capture") == "no")
+
+    def _own_arguments(self) -> list[str]:
+        """What keeps other plugins from doing in every child what they do for the session."""
+        return ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
+
+    def _environment(self, plan: Plan, temp_dir: Path) -> dict[str, str]:
+        environment = {**os.environ, "TMPDIR": str(temp_dir)}
+        for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
+            environment.pop(name, None)
+        engine = self.engine(plan)
+        if engine is not None:
+            budget = self._settings.budget(engine, temp_dir, self._ram_bytes)
+            environment |= engine.environment(budget)
+        return environment
+
+    def _cores(self) -> tuple[int, ...]:
+        """The cores to run on, where fewer are given than there are; all otherwise."""
+        there = sorted(os.sched_getaffinity(0))
+        return tuple(there[: self._settings.cores]) if self._settings.cores < len(there) else ()
+
+    def _take(self, attempt: Attempt, message: Message) -> None:
+        """One message of the child or its supervisor."""
+        kind = message["kind"]
+        if kind == "report":
+            attempt.reports.append(self._report(message["report"]))
+        elif kind == "findings":
+            attempt.findings = from_json(Findings, message["findings"])
+            attempt.finished = message["finished"]
+        elif kind == "data":
+            attempt.rows = max(attempt.rows, message["rows"])
+            attempt.data_bytes += message["arrow_bytes"]
+        elif kind == "native":
+            attempt.native, attempt.nodes = message["figures"], message["nodes"]
+        elif kind == "progress":
+            self._progress(message["what"], message["done"], message["total"])
+        elif kind == "again":
+            attempt.again = message["reason"]
+        elif kind == "exit":
+            attempt.exit_reason, attempt.exit_status = message["reason"], message["status"]
+        elif kind == "collect_error":
+            attempt.collect_errors.append(message["text"])
+        elif kind == "warning":
+            self._warn(message)
+        elif kind == "stopped":
+            attempt.stopped = message
+        elif kind == "rested":
+            attempt.rested = message
+        elif kind == "ended":
+            attempt.ended = message
+
+    def _report(self, data: dict[str, Any]) -> pytest.TestReport:
+        hook = self._config.hook
+        report: pytest.TestReport = hook.pytest_report_from_serializable(
+            config=self._config, data=data
+        )
+        # JSON has no tuples, and pytest relies on these.
+        report.location = tuple(report.location)  # type: ignore[assignment]
+        report.sections = [tuple(section) for section in report.sections]  # type: ignore[misc]
+        report.user_properties = [tuple(pair) for pair in report.user_properties]  # type: ignore[misc]
+        if isinstance(report.longrepr, list):
+            report.longrepr = tuple(report.longrepr)
+        return report
+
+    def _warn(self, message: Message) -> None:
+        """Have a warning of the child in this session's summary."""
+        category = type(message["category"], (Warning,), {})
+        warning = warnings.WarningMessage(
+            category(message["text"]), category, message["filename"], message["lineno"]
+        )
+        location = message["location"] and tuple(message["location"])
+        self._config.hook.pytest_warning_recorded.call_historic(
+            kwargs={
+                "warning_message": warning,
+                "when": message["when"],
+                "nodeid": message["nodeid"],
+                "location": location,
+            }
+        )
+
+
+def _nodeid(item: pytest.Item, plan: Plan) -> str:
+    """The node id by which the case's own process finds it, from whatever folder it starts."""
+    return f"{plan.path}::{item.nodeid.partition('::')[2]}"
+
+
+def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:
+    """The files of all cases of the session that have the engine of this one, its own first."""
+    plans = [other.stash.get(PLAN, None) for other in item.session.items]
+    paths = [str(one.path) for one in plans if one and one.case.engine == plan.case.engine]
+    return tuple(dict.fromkeys([str(plan.path), *paths]))
+
+
+def _close(descriptors: tuple[int, ...]) -> None:
+    for descriptor in descriptors:
+        os.close(descriptor)

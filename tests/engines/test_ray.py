@@ -1,0 +1,154 @@
+import ipaddress
+import time
+from pathlib import Path
+
+import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from pytest_layers.engines import _ray
+from pytest_layers.errors import LayersError
+from pytest_layers.records import Budget
+from pytest_layers.testing import EngineContract
+
+pytestmark = pytest.mark.real
+
+GIB = 1 << 30
+SECONDS_TO_STOP = 15
+
+
+class TestRay(EngineContract):
+    engine_name = "ray"
+
+    def filter_region(self, engine, sales, region):
+        from ray.data.expressions import col
+
+        return sales.filter(expr=col("region") == region)
+
+    def sum_amount(self, engine, sales):
+        return pa.table({"amount": [sales.sum("amount")]})
+
+    def group_by_product(self, engine, sales):
+        from ray.data.aggregate import Count, Sum
+
+        columns = sales.select_columns(["product", "amount"])
+        return columns.groupby("product").aggregate(
+            Sum("amount", alias_name="amount"), Count(alias_name="orders")
+        )
+
+    def join_products(self, engine, sales, products):
+        joined = sales.select_columns(["product", "amount"]).join(
+            products.select_columns(["product", "category"]),
+            join_type="inner",
+            num_partitions=engine.cores,
+            on=("product",),
+        )
+        totals = joined.groupby("category").sum("amount")
+        return totals.rename_columns({"sum(amount)": "amount"})
+
+    def sort_by_amount(self, engine, sales):
+        columns = sales.select_columns(["amount", "order_id"])
+        ordered = columns.sort(["amount", "order_id"], descending=[True, False])
+        return ordered.select_columns(["order_id"])
+
+    def top_k(self, engine, sales, k):
+        columns = sales.select_columns(["order_id", "amount"])
+        return columns.sort("amount", descending=True).limit(k)
+
+    def cores_seen(self, engine):
+        return int(engine.namespace.cluster_resources()["CPU"])
+
+
+# Ray takes its time to start: few tests, of several things each.
+@pytest.mark.layers("ray")
+@pytest.mark.sizes("400k")
+class TestRayAlone:
+    def test_tasks_and_actors(self, engine, sales):
+        ray = engine.namespace
+
+        def total(path, group):
+            rows = pq.ParquetFile(path).read_row_group(group, columns=["region", "quantity"])
+            return rows.group_by("region").aggregate([("quantity", "sum")])
+
+        class Counter:
+            def __init__(self):
+                self.count = 0
+
+            def add(self, number):
+                self.count += number
+                return self.count
+
+        task = ray.remote(total)
+        groups = range(pq.ParquetFile(sales.path).num_row_groups)
+        rows = engine.collect([task.remote(sales.path, group) for group in groups])
+        assert rows.num_rows == len(groups) * 5
+        assert engine.collect(task.remote(sales.path, 0)).num_rows == 5
+        counter = ray.remote(Counter).remote()
+        assert ray.get([counter.add.remote(number) for number in (1, 2, 3)]) == [1, 3, 6]
+
+    def test_store_and_spill(self, engine, sales):
+        ray = engine.namespace
+        assert engine.scan(sales).sort("amount").materialize().num_blocks() <= 2 * engine.cores
+        block = bytes(int(ray.cluster_resources()["object_store_memory"] // 8))
+        held = [ray.put(block)]
+        deadline = time.monotonic() + 5  # Ray reports what it holds every now and then
+        while engine.end_window()["object_store_bytes"] < len(block):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        held += [ray.put(block) for _ in range(11)]
+        spill = Path(engine.session.address_info["session_dir"]).with_name("spill")
+        written = sum(file.stat().st_size for file in spill.rglob("*") if file.is_file())
+        assert written >= len(block)
+        assert len(held) == 12
+
+
+@pytest.mark.layers("ray", "modin-ray")
+def test_listens_on_loopback_alone_and_stops_whole(engine):
+    this = psutil.Process()
+    tree = this.children(recursive=True)
+    names = {process.name() for process in tree}
+    assert {"raylet", "gcs_server", "ray::RuntimeEnvAgent"} <= names
+    listening = [
+        socket.laddr.ip
+        for process in (this, *tree)
+        for socket in process.net_connections("inet")
+        if socket.status == psutil.CONN_LISTEN
+    ]
+    assert listening
+    assert [ip for ip in listening if not is_loopback(ip)] == []
+    engine.stop()
+    assert [process for process in tree if process.is_running()] == []
+    assert not any("plasma" in region.path for region in this.memory_maps())
+
+
+@pytest.mark.layers("modin-ray")
+def test_stop_after_the_raylet_died(engine):
+    tree = psutil.Process().children(recursive=True)
+    raylet = next(process for process in tree if process.name() == "raylet")
+    raylet.kill()
+    raylet.wait(5)
+    engine.stop()
+    assert psutil.wait_procs(tree, timeout=SECONDS_TO_STOP)[1] == []
+
+
+def test_the_store_follows_the_budget():
+    assert _ray.store_bytes(budget(memory_bytes=1 * GIB)) == 80 << 20
+    assert _ray.store_bytes(budget(memory_bytes=8 * GIB)) == 8 * GIB // 20
+    assert _ray.store_bytes(budget(memory_bytes=64 * GIB)) == GIB
+    assert _ray.store_bytes(budget(memory_bytes=64 * GIB, store_bytes=3 * GIB)) == 3 * GIB
+
+
+def test_a_long_temp_folder_is_refused():
+    with pytest.raises(LayersError, match="set TMPDIR to a shorter one"):
+        _ray.start(budget(temp_dir="/tmp/" + "x" * 60))
+
+
+def budget(**given):
+    return Budget(**{"cores": 2, "memory_bytes": GIB, "temp_dir": "/tmp", **given})
+
+
+def is_loopback(ip):
+    """Also of an IPv4 address that an IPv6 socket listens on."""
+    address = ipaddress.ip_address(ip)
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

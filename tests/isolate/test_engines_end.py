@@ -1,0 +1,127 @@
+"""Engines that start processes, cut off at a bad moment: of none of them is anything left."""
+
+import contextlib
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pytest_layers.engines import BUILTIN
+
+SHARED = Path("/dev/shm")
+ENGINES = [engine for engine in BUILTIN if engine.starts_processes]
+CODE = """
+import json, psutil
+
+def busy(engine, sales):
+    # Collected over and over, so that it is at work when it is cut off; its processes are told first.
+    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    told = [(one.pid, one.create_time(), one.name()) for one in tree if one.is_running()]
+    with open(f"tree-{os.getpid()}", "w") as file:
+        json.dump(told, file)
+    while True:
+        engine.collect(engine.scan(sales))
+
+@pytest.mark.sizes("50k")
+def test_killed(engine, sales):
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    busy(engine, sales)
+
+@pytest.fixture
+def bomb():
+    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
+
+def test_before_its_start(bomb, engine):
+    time.sleep(10)
+
+@pytest.mark.sizes("50k")
+def test_after(engine, sales):
+    engine.collect(engine.scan(sales))
+"""
+BUSY = (
+    CODE.partition("@pytest")[0]
+    + """
+@pytest.mark.sizes("50k")
+def test_goes_on(engine, sales):
+    threading.Timer(0.5, open, ("ready", "w")).start()
+    busy(engine, sales)
+"""
+)
+
+pytestmark = pytest.mark.real
+
+
+@pytest.fixture(params=ENGINES, ids=[engine.name for engine in ENGINES])
+def engine(request):
+    if request.param.obstacle():
+        pytest.skip(request.param.obstacle())
+    return request.param
+
+
+def told_processes(ground):
+    """Process id, time of creation and name of all that the tests had started."""
+    files = list(ground.folder.glob("tree-*"))
+    assert files
+    return [tuple(one) for file in files for one in json.loads(file.read_text())]
+
+
+def still_there(processes):
+    found = []
+    for pid, created, name in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if process.create_time() == created and process.status() != psutil.STATUS_ZOMBIE:
+                found.append((pid, name))
+    return found
+
+
+def assert_nothing_left(ground, shared_before):
+    processes = told_processes(ground)
+    assert len(processes) > 1
+    assert still_there(processes) == []
+    assert list(ground.temp.iterdir()) == []
+    assert set(SHARED.iterdir()) <= shared_before
+    ground.assert_nothing_left()
+
+
+def test_killed(engine, inner, ground):
+    shared = set(SHARED.iterdir())
+    session = inner.run(CODE, f"--layers={engine.name}", "--layers-timeout=90s")
+    outcomes = {name.partition("[")[0]: outcome for name, outcome in session.outcomes.items()}
+    assert outcomes == {
+        "test_killed": "failed",
+        "test_before_its_start": "error",
+        "test_after": "passed",
+    }
+    (killed,) = [name for name in session.outcomes if name.startswith("test_killed")]
+    assert "SIGKILL" in session.failure(killed)
+    assert_nothing_left(ground, shared)
+
+
+def test_timed_out(engine, inner, ground):
+    """The time that it has is what it takes to start here, now, and some more."""
+    shared, before = set(SHARED.iterdir()), time.monotonic()
+    process = inner.start(BUSY, f"--layers={engine.name}", "--layers-timeout=90s")
+    inner.await_file("ready", 60)
+    seconds = 1.5 * (time.monotonic() - before) + 5
+    os.killpg(process.pid, signal.SIGKILL)
+    inner.finish(process)
+    session = inner.run(BUSY, f"--layers={engine.name}", f"--layers-timeout={seconds:.0f}s")
+    (name,) = session.outcomes
+    assert "stopped at the timeout of " in session.failure(name)
+    assert_nothing_left(ground, shared)
+
+
+def test_ctrl_c(engine, inner, ground):
+    shared = set(SHARED.iterdir())
+    process = inner.start(BUSY, f"--layers={engine.name}", "--layers-timeout=90s")
+    inner.await_file("ready", 60)
+    os.killpg(process.pid, signal.SIGINT)
+    session = inner.finish(process)
+    assert session.status == pytest.ExitCode.INTERRUPTED
+    time.sleep(0.5)
+    assert_nothing_left(ground, shared)
