@@ -96,6 +96,7 @@ def engine(
     _layers_engine: type[Engine],
     _layers_store: Store,
     _layers_window: state.Window,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Engine]:
     """The engine of this case, started and warmed up: `namespace`, `session`, `scan`, `read`, `collect`."""
     from pytest_layers.measure.machine import memory_limit_bytes
@@ -107,7 +108,10 @@ def engine(
         engine = _layers_engine()
         engine.cores = _layers_engine.usable_cores(settings.cores)
         folder = stash[state.TEMP_DIR]
-        engine.start(settings.budget(_layers_engine, folder, memory_limit_bytes()))
+        budget = settings.budget(_layers_engine, folder, memory_limit_bytes())
+        for name, value in _layers_engine.environment(budget).items():  # new to a case in place
+            monkeypatch.setenv(name, value)
+        engine.start(budget)
     try:
         _layers_window.watch(engine)
         warm = _layers_store.sales(WARM_UP_ROWS, engine.format).dataset

@@ -83,3 +83,29 @@ def test_ini_file_sets_it_and_the_command_line_wins(layers):
 
 def test_debugger_runs_in_place(layers):
     assert layers.run(TEXT, "--pdb").case("test_case").isolation == "none"
+
+
+def test_in_place_too_an_engine_has_its_environment(layers):
+    layers.engines("""
+def pytest_layers_engines():
+    class Choosy(Fake):
+        name = "choosy"
+
+        @classmethod
+        def environment(cls, budget):
+            return {"CHOOSY_ENGINE": "this"}
+
+    return [Choosy]
+""")
+    ran = layers.run(
+        """
+        import os
+
+        def test_it(engine): assert os.environ["CHOOSY_ENGINE"] == "this"
+
+        def test_plain(): assert "CHOOSY_ENGINE" not in os.environ
+        """,
+        "--layers=choosy",
+        "--layers-isolation=none",
+    )
+    assert ran.outcomes == {"passed": 2}
