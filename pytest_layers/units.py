@@ -228,6 +228,13 @@ def _digits(size: float) -> int:
     return 2 if size < 9.995 else 1 if size < 99.95 else 0
 
 
+def format_figure(name: str, value: float) -> str:
+    """A figure under a name that ends in its unit: `heap_after_gc_bytes` as `heap after gc 40.0 MiB`."""
+    in_bytes = name.endswith("_bytes")
+    what = name.removesuffix("_bytes").replace("_", " ")
+    return f"{what} {format_bytes(value) if in_bytes else f'{value:g}'}"
+
+
 def format_rows(rows: int) -> str:
     """`1000000` as `1M`, `1500` as `1500`: a unit only where it loses nothing."""
     for unit, factor in (("G", 10**9), ("M", 10**6), ("k", 10**3)):

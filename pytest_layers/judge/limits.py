@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from pytest_layers.records import Bracket, Limit, Measurement, Verdict
-from pytest_layers.units import format_bytes, format_seconds, parse_amount, parse_cores
+from pytest_layers.units import (
+    format_bytes,
+    format_figure,
+    format_seconds,
+    parse_amount,
+    parse_cores,
+)
 
 LEAST_CPU_SECONDS = 0.2
 """In a shorter window scheduling delays at its ends outweigh the work."""
@@ -172,9 +178,7 @@ def _judge_spill(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
 def _native(measurement: Measurement) -> Iterator[str]:
     """What the engine knows, a line each."""
     for name, value in measurement.native.items():
-        in_bytes = name.endswith("_bytes")
-        what = name.removesuffix("_bytes").replace("_", " ")
-        yield f"the engine says: {what} {format_bytes(value) if in_bytes else f'{value:g}'}"
+        yield f"the engine says: {format_figure(name, value)}"
 
 
 def _spelled(asked: str) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pytest_layers.report import timeline
 from pytest_layers.report.grid import Grid, Row, render
-from pytest_layers.units import ROW_UNITS, format_bytes, format_seconds
+from pytest_layers.units import ROW_UNITS, format_bytes, format_figure, format_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -200,6 +200,11 @@ def _measured_details(cost: Measurement, attempts: int) -> Iterator[str]:
     if largest:
         held = (f"{one.name} ({one.pid}) {format_bytes(one.at_peak_bytes)}" for one in largest)
         yield f"held at the peak: {', '.join(held)}"
+    for node in cost.nodes:
+        yield f"node {node.name}: growth {_bytes(node.growth)}, {node.cpu_seconds:.1f} s of CPU time"
+    if cost.native:
+        figures = (format_figure(name, value) for name, value in cost.native.items())
+        yield f"the engine says: {', '.join(figures)}"
     yield from (f"note: {note}" for note in cost.notes)
 
 

@@ -14,6 +14,7 @@ from pytest_layers.records import (
     Machine,
     Measurement,
     Moment,
+    Node,
     ProcessPeak,
     Run,
     Verdict,
@@ -230,6 +231,16 @@ def test_verbose_explains_each_row():
         "    held at the peak: python (5) 800 MiB, worker (7) 12.0 MiB",
         "    note: swap was not read",
     ]
+
+
+def test_verbose_tells_what_nodes_and_the_engine_say():
+    bracket = Bracket(30 * MIB, 30 * MIB)
+    node = Node("host:7", 2, 0, bracket, bracket, 1.5, 0.0, ())
+    native = {"spilled_bytes": 60 * MIB, "stages": 3}
+    measured = cost(nodes=(node,), native=native)
+    shown = table(case("test_x", "spark", "1M", measurement=measured), verbosity=1)
+    assert "    node host:7: growth 30.0 MiB, 1.5 s of CPU time" in shown
+    assert "    the engine says: spilled 60.0 MiB, stages 3" in shown
 
 
 def test_verbose_shows_skipped_cases_with_their_reason():
