@@ -23,31 +23,64 @@ def together(*marks):
 north_revenue = together(
     pytest.mark.sizes("4M"),
     pytest.mark.memory_ceiling(
-        "80MiB", pandas="6x + 100MiB", pandas_arrow="2.7x + 100MiB", arrow="200MiB"
+        "80MiB",
+        pandas="6x + 100MiB",
+        pandas_arrow="2.7x + 100MiB",
+        arrow="200MiB",
+        dask="150MiB",
+        modin_ray="12x",
+        modin_dask="12x",
+        ray="1x + 400MiB",
+        spark="150MiB",
     ),
 )
 
 # Polars in memory holds the two columns whole, and once more as it groups them.
 revenue_by_product = together(
     pytest.mark.sizes("4M"),
-    pytest.mark.memory_ceiling("0.2x + 60MiB", arrow="250MiB", polars="1.2x + 60MiB"),
+    pytest.mark.memory_ceiling(
+        "0.2x + 60MiB",
+        arrow="250MiB",
+        polars="1.2x + 60MiB",
+        dask="250MiB",
+        modin_ray="2x + 100MiB",
+        modin_dask="2x + 100MiB",
+        ray="1x + 400MiB",
+        spark="150MiB",
+    ),
 )
 
 revenue_by_category = together(
     pytest.mark.sizes("4M"),
-    pytest.mark.memory_ceiling("0.2x + 90MiB", arrow="250MiB", polars="1.5x + 60MiB"),
+    pytest.mark.memory_ceiling(
+        "0.2x + 90MiB",
+        arrow="250MiB",
+        polars="1.5x + 60MiB",
+    ),
 )
 
 # A million customers have their sums at once, whatever the number of sales.
 best_customers = together(
     pytest.mark.sizes("4M"),
-    pytest.mark.memory_ceiling("280MiB", arrow="500MiB", polars="1x + 300MiB"),
+    pytest.mark.memory_ceiling(
+        "280MiB",
+        arrow="500MiB",
+        polars="1x + 300MiB",
+    ),
 )
 
 # pandas has one core: there is no floor that it could hold, so it is asked for none.
 urgent_revenue = together(
     pytest.mark.sizes("8M"),
-    pytest.mark.memory_ceiling("0.3x + 50MiB", pandas="0.6x + 50MiB", arrow="0.5x + 100MiB"),
+    pytest.mark.memory_ceiling(
+        "0.3x + 50MiB",
+        pandas="0.6x + 50MiB",
+        arrow="0.5x + 100MiB",
+        dask="1x",
+        modin_ray="6x",
+        modin_dask="6x",
+        ray="1.5x + 400MiB",
+    ),
     pytest.mark.min_cores("85%", pandas=None, pandas_arrow=None),
 )
 

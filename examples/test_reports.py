@@ -26,7 +26,9 @@ def test_revenue_by_product(engine, sales, measured):
     assert sum(result["amount"].to_pylist()) == close_to(sum(answers.REVENUE_BY_CATEGORY.values()))
 
 
+# Those that take seconds to start have shown it with the report before.
 @budgets.revenue_by_category
+@pytest.mark.layers("local")
 def test_revenue_by_category(engine, sales, products, measured):
     frames = engine.scan(sales), engine.scan(products)
     with measured:
@@ -35,6 +37,7 @@ def test_revenue_by_category(engine, sales, products, measured):
 
 
 @budgets.best_customers
+@pytest.mark.layers("local")
 def test_best_customers(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:

@@ -53,9 +53,7 @@ class Settings:
     """0 for what the engine derives from the machine's memory; so for the store."""
     ray_store: int
     spark_master: str
-    """Empty for a cluster of the case's own; so the next ones."""
-    ray_address: str
-    dask_scheduler: str
+    """Empty for a Spark of the case's own."""
 
     def budget(self, engine: type[Engine], temp_dir: Path, memory_bytes: int) -> Budget:
         """What an engine is given to run on, in the folder of its case, of the machine's memory."""
@@ -293,24 +291,6 @@ TABLE = (
         flag="--layers-spark-master",
         metavar="URL",
         ini="layers_spark_master",
-    ),
-    Setting(
-        "ray_address",
-        "run Ray and Modin on Ray on this cluster: host:port",
-        "",
-        _address(""),
-        flag="--layers-ray-address",
-        metavar="ADDRESS",
-        ini="layers_ray_address",
-    ),
-    Setting(
-        "dask_scheduler",
-        "run Dask and Modin on Dask on this cluster: tcp://host:port",
-        "",
-        _address("tcp://", "tls://"),
-        flag="--layers-dask-scheduler",
-        metavar="URL",
-        ini="layers_dask_scheduler",
     ),
 )
 

@@ -22,6 +22,11 @@ MODULES = {
     "polars-streaming": "polars_reports",
     "vaex": "vaex_reports",
     "duckdb": "duckdb_reports",
+    "dask": "dask_reports",
+    "modin-ray": "modin_reports",
+    "modin-dask": "modin_reports",
+    "ray": "ray_reports",
+    "spark": "spark_reports",
 }
 
 

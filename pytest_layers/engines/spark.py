@@ -231,9 +231,7 @@ class Spark(Engine):
 
     def _end_probes(self, executors: _spark.Executors) -> list[dict[str, Any]]:
         """All nodes are lost where the whole cluster is, or where the test stopped the engine."""
-        lost: list[dict[str, Any]] = [
-            {"name": name, "findings": None} for name in executors.cores
-        ]
+        lost: list[dict[str, Any]] = [{"name": name, "findings": None} for name in executors.cores]
         try:
             found = self._nodes.end() if self.session else lost
         except LayersError:

@@ -45,9 +45,7 @@ def end(supervisor: int, *, case: int, deadline_seconds: float = 10.0) -> list[s
         if not alive:
             break
         ended |= alive
-        others = {pid: line for pid, line in alive.items() if CLEANERS not in line}
-        alone = now if others else alone
-        _kill(others if now - alone < CLEANING_SECONDS else alive)
+        alone = _kill_in_turn(alive, alone, now)
         time.sleep(0.001)
         reap(without=case)
     return [line for line in ended.values() if line and CLEANERS not in line]
@@ -58,11 +56,11 @@ def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
 
     A process has none to show while it is being started, so they are looked for more than once.
     """
-    now = time.monotonic()
+    now = alone = time.monotonic()
     last, quiet = now + deadline_seconds, now + QUIET_SECONDS
     while now < min(last, quiet):
         tagged = [pid for pid in procfs.all_pids() if procfs.has_in_environment(pid, tag)]
-        _kill(tagged)
+        alone = _kill_in_turn({pid: procfs.command_line(pid) for pid in tagged}, alone, now)
         time.sleep(0.005)
         now = time.monotonic()
         quiet = now + QUIET_SECONDS if tagged else quiet
@@ -72,6 +70,14 @@ def _alive(supervisor: int) -> dict[int, str]:
     """Command lines of all living processes below `supervisor`."""
     pids = [pid for pid in descendants(supervisor) if not procfs.is_dead(pid)]
     return {pid: procfs.command_line(pid) for pid in pids}
+
+
+def _kill_in_turn(alive: dict[int, str], alone: float, now: float) -> float:
+    """Kill those that clean up only when they had time for it; gives since when they are alone."""
+    others = [pid for pid, line in alive.items() if CLEANERS not in line]
+    alone = now if others else alone
+    _kill(others if now - alone < CLEANING_SECONDS else alive)
+    return alone
 
 
 def _kill(pids: Iterable[int]) -> None:

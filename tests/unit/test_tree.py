@@ -85,6 +85,17 @@ class TestEnd:
         assert machine.alive == {}
 
 
+class TestEndTagged:
+    def test_those_that_clean_up_get_time_for_it(self, monkeypatch):
+        machine = Machine(monkeypatch, {11: "a", 12: "x resource_tracker y"})
+        monkeypatch.setattr(procfs, "all_pids", lambda: list(machine.alive))
+        monkeypatch.setattr(procfs, "has_in_environment", lambda pid, tag: pid in machine.alive)
+        tree.end_tagged("tag")
+        assert machine.sent[0] == (11, signal.SIGSTOP)
+        assert machine.now >= tree.CLEANING_SECONDS
+        assert machine.alive == {}
+
+
 class TestReap:
     def start(self, code=0):
         pid = os.fork()
