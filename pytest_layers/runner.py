@@ -22,7 +22,7 @@ from pytest_layers.isolate.place import Place
 from pytest_layers.judge import limits as judge
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.sampler import Findings
-from pytest_layers.outcome import conclude, failed_report, has_passed, went_well
+from pytest_layers.outcome import conclude, expect_stop, failed_report, has_passed, went_well
 from pytest_layers.processes import Processes, Progress
 from pytest_layers.records import CaseResult, Measurement, Node, Verdict, from_json
 from pytest_layers.settings import default_cache_dir
@@ -188,7 +188,10 @@ class Runner:
             return
         tail = (attempt.ended or {}).get("tail", "").strip()
         message = how_it_ended(attempt, when)
-        yield failed_report(item, when, message, tail=tail, seconds=attempt.seconds)
+        report = failed_report(item, when, message, tail=tail, seconds=attempt.seconds)
+        if when == "call" and (attempt.stopped or {}).get("why") == "memory":
+            expect_stop(item, report)
+        yield report
         if when != "teardown":
             yield pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "teardown")
 

@@ -19,7 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 RUNNABLE = {engine.name for engine in BUILTIN if engine.obstacle() is None}
 ONE_CORE = {"pandas", "pandas-arrow"}
 """They have no cores to lose."""
-BUSY = {"dask", "modin-ray", "ray"}
+BUSY = {"dask", "modin-dask", "modin-ray", "ray"}
 """Their schedulers and workers keep the other core busy enough that no regression of cores is told for sure."""
 
 REGRESSIONS = {
@@ -41,7 +41,6 @@ REGRESSIONS = {
     ("test_compute_first", "dask"): "memory_ceiling",
     ("test_pandas_first", "modin-ray"): "memory_ceiling",
     ("test_pandas_first", "modin-dask"): "memory_ceiling",
-    ("test_pandas_text", "modin-dask"): "min_cores",
     ("test_fetch_first", "ray"): "memory_ceiling",
     ("test_to_pandas_first", "spark"): "memory_ceiling",
     ("test_one_partition", "spark"): "min_cores",

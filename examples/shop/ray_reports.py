@@ -1,10 +1,15 @@
 """The reports in Ray Data: each block is summed up where it was read, and only sums travel."""
 
+import sys
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray
 
 from shop import URGENT
+
+# The workers do not have the team's code on their path: what they run is sent to them whole.
+ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 def north_revenue(sales):

@@ -1,4 +1,4 @@
-"""A small cluster of Dask on this machine, on loopback alone, for the engines that run on one."""
+"""A cluster of Dask for the engines that run on one: a small one on loopback, or one of the user's."""
 
 from __future__ import annotations
 
@@ -6,15 +6,27 @@ import contextlib
 import gc
 import logging
 import multiprocessing
+import socket
+from collections.abc import Callable
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pytest_layers.engines._nodes import Nodes
+from pytest_layers.errors import LayersError
 
 if TYPE_CHECKING:
     from pytest_layers.records import Budget
 
 LOOPBACK = "127.0.0.1"
+OPTION = "--layers-dask-scheduler"
+REACH_SECONDS = 5.0
+CALL_SECONDS = 30.0
+"""For all workers of the user's to answer."""
 _SECONDS_TO_CLOSE = 5.0
+_LINES = 1024
+"""Probes that may hold a line to this process."""
 _CONFIG = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -29,21 +41,35 @@ class DaskWorkers:
     Python code and text hold the GIL, so threads of one worker would wait for each other; on up to
     four cores it is also what `LocalCluster` does when told nothing. Each worker has its share of
     the memory, and from 60% of that on it writes to disk.
+
+    Or, where the budget has an address, the workers of that cluster, as they are.
     """
 
     def __init__(self, budget: Budget, *modules: str) -> None:
-        """Return when each worker runs and has imported `modules`."""
+        """Return when each worker runs and has imported `modules`.
+
+        Raises:
+            LayersError: nobody answers at the address, or that cluster has no workers.
+        """
         from distributed import Client
 
         logging.getLogger("distributed").setLevel(logging.WARNING)  # for what pytest captures
         self._shares_tracker = _tracker_runs()
-        self._cluster = _local_cluster(budget)
-        self.client = Client(self._cluster)
+        self._cluster = self._probes = None
+        if budget.address:
+            self.client = _connect(budget.address)
+            self._probes = Probes(self.client, budget.address)
+        else:
+            self._cluster = _local_cluster(budget)
+            self.client = Client(self._cluster)
+        self.cores = sum(self.client.nthreads().values())
         self._warm_up(modules)
 
     def begin_window(self) -> None:
-        """Remember where the counters of the workers stand."""
+        """Remember where the counters of the workers stand; have probes read workers elsewhere."""
         self._before = self._counters()
+        if self._probes:
+            self._probes.begin()
 
     def end_window(self) -> _Figures:
         """What the workers counted since, in all; of a worker that died, nothing.
@@ -51,6 +77,8 @@ class DaskWorkers:
         `spilled_bytes` were written to disk for want of memory, `shuffle_bytes` because a shuffle
         goes through files; `sent_bytes` of results went to other workers or to the test.
         """
+        if self._probes:
+            self._probes.end()
         spent = [
             {
                 name: value - self._before.get(worker, {}).get(name, 0.0)
@@ -60,15 +88,22 @@ class DaskWorkers:
         ]
         return {name: sum(one[name] for one in spent) for name in (spent[0] if spent else ())}
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """What the probes found on each worker of the user's."""
+        return self._probes.found if self._probes else []
+
     def stop(self) -> None:
         """End the client, the workers, the scheduler, and the helper process that they needed.
 
         After a worker died by SIGKILL, closing may take minutes; what is there after a few seconds
-        is left to whoever watches over this process.
+        is left to whoever watches over this process. A cluster of the user's goes on.
         """
         self.client.close(timeout=_SECONDS_TO_CLOSE)
-        with contextlib.suppress(TimeoutError):
-            self._cluster.close(timeout=_SECONDS_TO_CLOSE)
+        if self._probes:
+            self._probes.close()
+        if self._cluster:
+            with contextlib.suppress(TimeoutError):
+                self._cluster.close(timeout=_SECONDS_TO_CLOSE)
         if not self._shares_tracker:
             _end_tracker()
 
@@ -107,8 +142,115 @@ class DaskWorkers:
             }
 
         written = ("disk-write", "bytes")
-        counters: dict[str, _Figures] = self.client.run(count, on_error="ignore")
-        return counters
+        with contextlib.suppress(OSError):  # the scheduler went, or all did not answer in time
+            return _ask(self.client, count)
+        return {}
+
+
+class Probes:
+    """Measures the workers of the user's, a window at a time; `found` is what the last one gave.
+
+    The workers outlive the case: each probe holds a line to this process, and ends when it is cut.
+    """
+
+    def __init__(self, client: Any, address: str) -> None:
+        """Measure the workers of `client`, which is connected to `address`."""
+        self._client, self._address = client, address
+        self._own_host = _reach(address)
+        self._line: socket.socket | None = None
+        self.found: list[dict[str, Any]] = []
+
+    def begin(self) -> None:
+        """Open a window on every worker.
+
+        Raises:
+            LayersError: one of them has no probe; the text says why.
+        """
+        self._line = socket.create_server((self._own_host, 0), backlog=_LINES)
+        host, port = self._line.getsockname()[:2]
+        self._nodes = Nodes(self._on_each_node, "self", lifeline=(host, port))
+        self._on_error = "raise"
+        try:
+            self._nodes.begin()
+        except Exception as error:  # whatever the library or the worker raises
+            self.close()
+            raise LayersError(f"{OPTION}={self._address}: no probe there: {error!r}") from error
+
+    def end(self) -> None:
+        """Close it. All workers are lost where the cluster is, or where the test closed the client."""
+        self._on_error = "ignore"
+        self.found = self._nodes.end()
+        threads = self._threads() if self.found else {}
+        for one in self.found:
+            one["cores"] = threads.get(one["name"], one.get("cores"))
+        self.close()
+
+    def close(self) -> None:
+        """Cut the line."""
+        if self._line:
+            self._line.close()
+
+    def _on_each_node(self, function: Callable[[], Any]) -> list[Any]:
+        """What each worker answered; a lost one is passed over at the end of a window."""
+        try:
+            return list(_ask(self._client, function, on_error=self._on_error).values())
+        except OSError:
+            if self._on_error == "raise":
+                raise
+            return []
+
+    def _threads(self) -> dict[str, int]:
+        """The threads of each worker, by the name of its node."""
+
+        def count(dask_worker: Any) -> tuple[str, int]:
+            import os
+            import socket
+
+            return f"{socket.gethostname()}:{os.getpid()}", dask_worker.state.nthreads
+
+        with contextlib.suppress(OSError):
+            return dict(_ask(self._client, count).values())
+        return {}
+
+
+def _ask(client: Any, function: Callable[..., Any], on_error: str = "ignore") -> dict[str, Any]:
+    """What each worker answers, by its address; none where the client is closed.
+
+    `Client.run` alone would wait without end for a worker that hangs.
+
+    Raises:
+        TimeoutError: the workers did not answer in time.
+    """
+    if client.status != "running":
+        return {}
+    call = client._run  # noqa: SLF001
+    answers = client.sync(call, function, on_error=on_error, callback_timeout=CALL_SECONDS)
+    return dict(answers)
+
+
+def _connect(address: str) -> Any:
+    """A client of the cluster at `address`, which must have workers."""
+    from distributed import Client
+
+    _reach(address)
+    try:
+        client = Client(address, timeout=REACH_SECONDS)
+    except OSError as error:
+        raise LayersError(f"{OPTION}={address}: no scheduler of Dask there ({error})") from None
+    if not client.nthreads():
+        client.close()
+        raise LayersError(f"{OPTION}={address}: the cluster has no workers")
+    return client
+
+
+def _reach(address: str) -> str:
+    """This machine's own address as the cluster sees it; tried first, for Dask is long about it."""
+    parts = urlsplit(address)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), REACH_SECONDS) as line:
+            return str(line.getsockname()[0])
+    except OSError as error:
+        raise LayersError(f"{OPTION}={address}: nobody answers there ({error})") from None
 
 
 def _local_cluster(budget: Budget) -> Any:

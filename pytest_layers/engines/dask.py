@@ -21,13 +21,15 @@ class Dask(Engine):
     modules, distribution = ("dask", "distributed", "pandas", "pyarrow"), "dask"
     install = 'pip install "pytest-layers[dask]"'
     starts_processes = True
+    address_setting = "dask_scheduler"
 
     def start(self, budget: Budget) -> None:
-        """Start the workers, one a core, and import Dask there and here."""
+        """Start the workers, one a core, or connect to a cluster; import Dask there and here."""
         import dask.dataframe as dd
 
         self._workers = DaskWorkers(budget, "dask.dataframe", "pyarrow.dataset")
         self.namespace, self.session = dd, self._workers.client
+        self.cores = self._workers.cores
 
     def scan(self, dataset: Dataset) -> Any:
         """A lazy `DataFrame` of Parquet files, a partition for each row group.
@@ -60,15 +62,19 @@ class Dask(Engine):
         return super().collect(_to_arrow(frame) if isinstance(frame, pd.DataFrame) else frame)
 
     def begin_window(self) -> None:
-        """Remember the counters of the workers."""
+        """Remember the counters of the workers; place probes where they are the user's."""
         self._workers.begin_window()
 
     def end_window(self) -> dict[str, float]:
         """`spilled_bytes`, `shuffle_bytes`, `sent_bytes`: what the workers counted."""
         return self._workers.end_window()
 
+    def nodes(self) -> list[dict[str, Any]]:
+        """What was measured on each worker of a cluster of the user's."""
+        return self._workers.nodes()
+
     def stop(self) -> None:
-        """End the cluster."""
+        """End the cluster, or leave that of the user's."""
         self._workers.stop()
 
     def _read_parquet(self, paths: list[str]) -> Any:

@@ -193,3 +193,18 @@ def test_death_while_collecting_in_the_child(inner):
     """)
     for name in ("test_one", "test_two"):
         assert "ended with SIGABRT during setup, " in session.failure(name)
+
+
+def test_a_runaway_past_its_ceiling_is_what_an_xfail_expected(inner):
+    session = inner.run("""
+        @pytest.mark.memory_ceiling("1MiB")
+        @pytest.mark.xfail(strict=True, reason="it holds too much")
+        def test_expected():
+            blocks = [b"x" * (1 << 20) for _ in range(4000)]
+
+        @pytest.mark.memory_ceiling("1MiB")
+        @pytest.mark.xfail(raises=KeyError)
+        def test_of_another_kind():
+            blocks = [b"x" * (1 << 20) for _ in range(4000)]
+    """)
+    assert session.outcomes == {"test_expected": "xfailed", "test_of_another_kind": "failed"}
