@@ -53,7 +53,8 @@ class Settings:
     """0 for what the engine derives from the machine's memory; so for the store."""
     ray_store: int
     spark_master: str
-    """Empty for a Spark of the case's own."""
+    """Empty for a Spark of the case's own; so for Dask's and Ray's."""
+    dask_scheduler: str
 
     def budget(self, engine: type[Engine], temp_dir: Path, memory_bytes: int) -> Budget:
         """What an engine is given to run on, in the folder of its case, of the machine's memory."""
@@ -291,6 +292,15 @@ TABLE = (
         flag="--layers-spark-master",
         metavar="URL",
         ini="layers_spark_master",
+    ),
+    Setting(
+        "dask_scheduler",
+        "run Dask, and Modin on it, on this cluster: tcp://host:port",
+        "",
+        _address("tcp://"),
+        flag="--layers-dask-scheduler",
+        metavar="URL",
+        ini="layers_dask_scheduler",
     ),
 )
 

@@ -22,7 +22,7 @@ LOCAL = "pandas pandas-arrow other arrow fake polars polars-streaming vaex duckd
     ("asked", "chosen"),
     [
         ("local", LOCAL),
-        ("all", f"{LOCAL} far"),
+        ("all", f"{LOCAL} dask modin-ray modin-dask ray spark far"),
         ("fake", "fake"),
         ("memory", "arrow fake"),
         ("fake,far", "fake far"),

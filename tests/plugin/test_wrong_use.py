@@ -7,14 +7,15 @@ CORES = "write a number of cores like 1.5, or a share of the cores given like 60
 SIZE = "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or a share like 0.5ram"
 BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
 KEYWORDS = (
-    "absent, arrow, duckdb, fake, far, {own}, other, pandas, pandas_arrow, polars,"
-    " polars_streaming, third_one, vaex"
+    "absent, arrow, dask, duckdb, fake, far, {own}, modin_dask, modin_ray, other, pandas,"
+    " pandas_arrow, polars, polars_streaming, ray, spark, third_one, vaex"
 )
-LIMIT_KEYWORDS = KEYWORDS.format(own="limit, of")
+LIMIT_KEYWORDS = KEYWORDS.format(own="limit").replace("other", "of, other")
 FLOOR_KEYWORDS = KEYWORDS.format(own="floor")
 NAMES = (
-    "absent, all, arrow, classic, cluster, duckdb, engine, fake, far, installed, local, memory,"
-    " other, pandas, pandas-arrow, parallel, polars, polars-streaming, third-one, vaex"
+    "absent, all, arrow, classic, cluster, dask, duckdb, engine, fake, far, installed, local,"
+    " memory, modin-dask, modin-ray, other, pandas, pandas-arrow, parallel, polars,"
+    " polars-streaming, ray, spark, third-one, vaex"
 )
 
 MARKS = {
@@ -92,7 +93,7 @@ OPTIONS = {
         "--layers-cores: 'many' is not a number of cores; write a whole number, 1 or more"
     ),
     "--layers-isolation=process": (
-        "--layers-isolation: 'process' is not a way to isolate; write case or none"
+        "--layers-isolation: 'process' is not a way to isolate; write case, engine, none"
     ),
     "--layers-timeout=soon": (
         "--layers-timeout: 'soon' is not a time above zero; write 90, 90s, 5min or 1h"
@@ -112,7 +113,7 @@ INI = {
         "layers_cores in pytest.ini: 'x' is not a number of cores; write a whole number, 1 or more"
     ),
     "layers_isolation = process": (
-        "layers_isolation in pytest.ini: 'process' is not a way to isolate; write case or none"
+        "layers_isolation in pytest.ini: 'process' is not a way to isolate; write case, engine, none"
     ),
     "layers_strict = perhaps": "layers_strict in pytest.ini: invalid truth value 'perhaps'",
     "layers_timeout = soon": (
