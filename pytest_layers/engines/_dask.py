@@ -54,13 +54,15 @@ class DaskWorkers:
         from distributed import Client
 
         logging.getLogger("distributed").setLevel(logging.WARNING)  # for what pytest captures
-        self._shares_tracker = _tracker_runs()
-        self._cluster = self._probes = None
+        self._ends_tracker = not _tracker_runs()
+        self._cluster: Any = None
+        self._probes: Probes | None = None
         if budget.address:
             self.client = _connect(budget.address)
             self._probes = Probes(self.client, budget.address)
         else:
             self._cluster = _local_cluster(budget)
+            self._nannies = list(self._cluster.workers.values())
             self.client = Client(self._cluster)
         self.cores = sum(self.client.nthreads().values())
         self._warm_up(modules)
@@ -95,17 +97,37 @@ class DaskWorkers:
     def stop(self) -> None:
         """End the client, the workers, the scheduler, and the helper process that they needed.
 
-        After a worker died by SIGKILL, closing may take minutes; what is there after a few seconds
-        is left to whoever watches over this process. A cluster of the user's goes on.
+        Where workers had to be killed, the helper ends with this process. A cluster of the user's
+        goes on.
         """
         self.client.close(timeout=_SECONDS_TO_CLOSE)
         if self._probes:
             self._probes.close()
         if self._cluster:
-            with contextlib.suppress(TimeoutError):
-                self._cluster.close(timeout=_SECONDS_TO_CLOSE)
-        if not self._shares_tracker:
+            self._end_cluster()
+        if self._ends_tracker:
             _end_tracker()
+
+    def _end_cluster(self) -> None:
+        """Close it; kill the workers that are there after a few seconds.
+
+        A nanny whose worker died starts another, and doesn't close before that one runs: it waits
+        without end where the start fails (distributed 2024.8).
+        """
+
+        async def kill() -> None:
+            for worker in filter(None, [nanny.process for nanny in self._nannies]):
+                if worker.process:
+                    await worker.process.kill()
+                    await worker.stopped.wait()
+
+        try:
+            self._cluster.close(timeout=_SECONDS_TO_CLOSE)
+        except TimeoutError:
+            self._cluster.shutdown_on_close = False  # or it is tried once more at exit
+            self._ends_tracker = False  # threads of the queues give semaphores back a moment later
+            self._cluster.sync(kill, callback_timeout=_SECONDS_TO_CLOSE)
+        self._cluster, self._nannies = None, []
 
     def _warm_up(self, modules: tuple[str, ...]) -> None:
         """Have each worker import, and read a file as it will."""

@@ -6,6 +6,7 @@ import psutil
 import pyarrow as pa
 import pytest
 
+from pytest_layers.measure import procfs
 from pytest_layers.records import Budget
 from pytest_layers.testing import EngineContract
 
@@ -95,12 +96,26 @@ class TestCluster:
         assert isinstance(future.exception(timeout=SECONDS_TO_FINISH), KilledWorker)
         assert seconds_to_stop(engine) < SECONDS_TO_STOP
 
+    def test_a_worker_that_does_not_come_up_again_is_no_hindrance(self, engine):
+        before = workers()
+        os.kill(next(iter(engine.session.run(os.getpid).values())), signal.SIGKILL)
+        while not (again := set(workers()).difference(before)):
+            time.sleep(0.01)
+        again.pop().suspend()
+        assert seconds_to_stop(engine) < SECONDS_TO_STOP
+
 
 def seconds_to_stop(engine):
     begun = time.monotonic()
     engine.stop()
-    assert psutil.wait_procs(psutil.Process().children(), timeout=SECONDS_TO_STOP)[1] == []
+    assert psutil.wait_procs(workers(), timeout=SECONDS_TO_STOP)[1] == []
     return time.monotonic() - begun
+
+
+def workers():
+    """Whatever was started, but for the helper that ends with this process after workers were killed."""
+    started = psutil.Process().children()
+    return [one for one in started if "resource_tracker" not in procfs.command_line(one.pid)]
 
 
 @pytest.mark.layers("dask")
