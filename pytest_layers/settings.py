@@ -55,6 +55,7 @@ class Settings:
     spark_master: str
     """Empty for a Spark of the case's own; so for Dask's and Ray's."""
     dask_scheduler: str
+    ray_address: str
 
     def budget(self, engine: type[Engine], temp_dir: Path, memory_bytes: int) -> Budget:
         """What an engine is given to run on, in the folder of its case, of the machine's memory."""
@@ -301,6 +302,15 @@ TABLE = (
         flag="--layers-dask-scheduler",
         metavar="URL",
         ini="layers_dask_scheduler",
+    ),
+    Setting(
+        "ray_address",
+        "run Ray, and Modin on it, on this cluster: host:port, as of ray start --head",
+        "",
+        _address(""),
+        flag="--layers-ray-address",
+        metavar="ADDRESS",
+        ini="layers_ray_address",
     ),
 )
 

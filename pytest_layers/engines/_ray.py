@@ -1,4 +1,4 @@
-"""What the engines on Ray share: a small Ray that only this machine reaches, and its end."""
+"""What the engines on Ray share: a small Ray that only this machine reaches, or one of the user's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_layers.engines import _ray_cluster
 from pytest_layers.errors import LayersError
 
 if TYPE_CHECKING:
@@ -34,6 +35,50 @@ ENVIRONMENT = {
     "RAY_memory_monitor_refresh_ms": "0",  # it kills workers when other programs fill the machine
 }
 """What must be set before Ray is imported, here and in all that it starts."""
+
+
+def environment(budget: Budget) -> dict[str, str]:
+    """What keeps Ray small and to itself; only for its driver where the budget has an address."""
+    return _ray_cluster.ENVIRONMENT if budget.address else ENVIRONMENT
+
+
+class RayWorkers:
+    """A Ray of the case's own, or, where the budget has an address, the one there, as it is."""
+
+    def __init__(self, budget: Budget) -> None:
+        """Return when workers are past their imports.
+
+        Raises:
+            LayersError: Ray can't start here, or can't be reached at the address.
+        """
+        self._nodes = None
+        if budget.address:
+            self.context = _ray_cluster.connect(budget.address)
+            self._nodes = _ray_cluster.RayNodes(budget.address)
+        else:
+            self.context = start(budget)
+        self.cores = self._nodes.cores if self._nodes else budget.cores
+
+    def begin_window(self) -> None:
+        """Have probes read the nodes of a cluster."""
+        if self._nodes:
+            self._nodes.begin()
+
+    def end_window(self) -> dict[str, float]:
+        """What objects take in the store, by whomever they are."""
+        if self._nodes:
+            self._nodes.end()
+        return figures()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """What the probes found on each node of the user's."""
+        return self._nodes.found if self._nodes else []
+
+    def stop(self) -> None:
+        """End Ray and all its processes, or leave the cluster."""
+        if self._nodes:
+            self._nodes.close()
+        stop()
 
 
 def store_bytes(budget: Budget) -> int:

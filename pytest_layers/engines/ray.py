@@ -21,24 +21,26 @@ class Ray(Engine):
     modules, distribution = ("ray", "pyarrow", "pandas"), "ray"
     install = 'pip install "pytest-layers[ray]"'
     starts_processes = True
+    address_setting = "ray_address"
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:
         """One thread in each worker, as Ray sets it, and what keeps Ray small and to itself."""
         threads = dict.fromkeys(super().environment(budget), "1")
-        return threads | _ray.ENVIRONMENT
+        return threads | _ray.environment(budget)
 
     def start(self, budget: Budget) -> None:
-        """Start Ray, and have Ray Data make as many blocks as there are cores, without a word."""
+        """Start Ray, or connect; have Ray Data make as many blocks as there are cores, without a word."""
         import ray.data
 
         self.namespace = ray
-        self.session = _ray.start(budget)
+        self._workers = _ray.RayWorkers(budget)
+        self.session, self.cores = self._workers.context, self._workers.cores
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Ray's own old settings
             context = ray.data.DataContext.get_current()
-        context.read_op_min_num_blocks = budget.cores
-        context.default_hash_shuffle_parallelism = budget.cores
+        context.read_op_min_num_blocks = self.cores
+        context.default_hash_shuffle_parallelism = self.cores
         context.enable_progress_bars = False
         context.print_on_execution_start = False
 
@@ -57,13 +59,21 @@ class Ray(Engine):
             frame = _concat(ray.get(frame))
         return super().collect(frame)
 
+    def begin_window(self) -> None:
+        """Place probes where the nodes are the user's."""
+        self._workers.begin_window()
+
     def end_window(self) -> dict[str, float]:
         """What objects take in the store; what was spilled is seen in the spill folder."""
-        return _ray.figures()
+        return self._workers.end_window()
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """What was measured on each node of a cluster of the user's."""
+        return self._workers.nodes()
 
     def stop(self) -> None:
-        """End Ray and all its processes."""
-        _ray.stop()
+        """End Ray and all its processes, or leave the cluster of the user's."""
+        self._workers.stop()
 
 
 def _is_list_of(frame: Any, kind: type) -> bool:

@@ -77,6 +77,7 @@ def test_another_way_to_isolate_is_refused():
         ("spark_master", "sc://head:15002/;user_id=me"),
         ("dask_scheduler", "tcp://head:8786"),
         ("dask_scheduler", "tcp://[::1]:8786"),
+        ("ray_address", "head:6379"),
     ],
 )
 def test_an_address_is_taken_as_it_is(name, given):
@@ -89,6 +90,8 @@ def test_an_address_is_taken_as_it_is(name, given):
         ("spark_master", "local[2]", "spark://host:port or sc://host:port"),
         ("spark_master", "spark://head", "spark://host:port or sc://host:port"),
         ("dask_scheduler", "head:8786", "tcp://host:port"),
+        ("ray_address", "ray://head:10001", "host:port"),
+        ("ray_address", "auto", "host:port"),
     ],
 )
 def test_another_address_is_refused(name, given, accepted):
