@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_layers.errors import LayersError, unknown
-from pytest_layers.units import Size, parse_amount, parse_cores, parse_sizes
+from pytest_layers.units import Size, parse_amount, parse_cores, parse_sizes, parse_speedup
 
 if TYPE_CHECKING:
     from pytest_layers.records import Limit
@@ -21,15 +21,22 @@ TEXTS = (
     " per_engine as in pandas='4x + 100MiB'; None lifts the ceiling.",
     "min_cores(floor, **per_engine): the test must keep this many cores busy on average, or want to:"
     " 1.5, or '60%' of the cores given; None lifts the floor.",
+    "min_speedup(factor, **per_engine): all cores given must make the test this many times as fast as one core does:"
+    " 1.5, or '75%' of the cores given; it is run again several times, on all and on one; None lifts the floor.",
     "max_spill(limit, **per_engine): the engine may write at most this to disk for want of memory: '0B' for nothing,"
     " or a sum of terms as in memory_ceiling; None lifts the limit.",
     "layers(*names): layers or engines this test is for, of those that --layers chose; a leading - excludes.",
     "sizes(*sizes): this test's own data sizes, such as '100k', '1M', '2GiB'.",
 )
-LIMITING = ("memory_ceiling", "min_cores", "max_spill")
+LIMITING = ("memory_ceiling", "min_cores", "min_speedup", "max_spill")
 """Those that make a case of any test; the others only say on what it runs."""
 OF = ("growth", "total", "node")
-_OWN = {"memory_ceiling": ("limit", "of"), "min_cores": ("floor",), "max_spill": ("limit",)}
+_OWN = {
+    "memory_ceiling": ("limit", "of"),
+    "min_cores": ("floor",),
+    "min_speedup": ("factor",),
+    "max_spill": ("limit",),
+}
 """The arguments of each that are not for an engine."""
 
 
@@ -164,7 +171,8 @@ def _limit(
     of = given.get("of", OF[0]) if "of" in own else ""
     if "of" in own and of not in OF:
         raise ValueError(f"of={of!r} is not accepted; write of='growth', of='total' or of='node'")
-    check = _floor_text if mark.name == "min_cores" else _amount_text
+    floors = {"min_cores": _floor_text, "min_speedup": _factor_text}
+    check = floors.get(mark.name, _amount_text)
     checked = {name: check(value, has_data) for name, value in per_engine.items()}
     if own[0] not in given and not per_engine:
         raise ValueError(f"has no {own[0]}")
@@ -215,6 +223,13 @@ def _floor_text(given: object, has_data: bool) -> str | None:
     if given is None:
         return None
     parse_cores(given)
+    return str(given)
+
+
+def _factor_text(given: object, has_data: bool) -> str | None:
+    if given is None:
+        return None
+    parse_speedup(given)
     return str(given)
 
 

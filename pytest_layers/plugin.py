@@ -149,7 +149,7 @@ def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
     """Whether a test asks for one of our fixtures or carries one of our marks."""
     if any(name.startswith("_layers_") for name in fixturenames):
         return True
-    marks = ("memory_ceiling", "min_cores", "max_spill", "layers", "sizes")
+    marks = ("memory_ceiling", "min_cores", "min_speedup", "max_spill", "layers", "sizes")
     return any(mark.name in marks for mark in item.iter_markers())
 
 

@@ -13,7 +13,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from pytest_layers.measure import machine
 from pytest_layers.measure.sampler import SHARE, Findings
 from pytest_layers.outcome import went_well
 from pytest_layers.records import from_json, spill_dir_in
+from pytest_layers.settings import Settings
 
 FINER_SHARE = 0.05
 """Of one core, for reading in a repeated attempt."""
@@ -69,13 +70,18 @@ class Processes:
         self._ram_bytes = machine.memory_limit_bytes()
         self._kept: Kept | None = None
 
-    def attempt(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
-        """One run of a case, to its end or its process's; a finer one always in a fresh process."""
-        if not finer and self._may_keep(plan):
+    def attempt(
+        self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
+    ) -> Attempt:
+        """One run of a case, to its end or its process's.
+
+        A finer one, or one on a number of `cores` of its own, is always in a fresh process.
+        """
+        if not finer and not cores and self._may_keep(plan):
             return self._run_kept(item, plan)
         if plan.case.engine is not None:
             self.close()
-        return self._run_fresh(item, plan, finer=finer)
+        return self._run_fresh(plan, self._job(item, plan, finer=finer, cores=cores))
 
     def close(self) -> None:
         """End the kept engine, if there is one."""
@@ -93,8 +99,8 @@ class Processes:
         engine = self.engine(plan)
         return bool(engine and engine.starts_processes) and self._settings.isolation == "engine"
 
-    def _run_fresh(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
-        attempt, job = Attempt(), self._job(item, plan, finer=finer)
+    def _run_fresh(self, plan: Plan, job: Job) -> Attempt:
+        attempt = Attempt()
         try:
             with launch.Supervised(job) as supervised:
                 self._converse(supervised, plan, attempt)
@@ -126,7 +132,7 @@ class Processes:
         return attempt
 
     def _start_kept(self, item: pytest.Item, plan: Plan) -> Kept:
-        job = self._job(item, plan, finer=False, keep=True)
+        job = self._job(item, plan, keep=True)
         try:
             self._kept = Kept(str(plan.case.engine), launch.Supervised(job).__enter__())
         finally:
@@ -160,10 +166,22 @@ class Processes:
         lines = self._lines(plan, attempt)
         supervised.stop_at(growth_bytes=lines.growth_bytes, total_bytes=lines.total_bytes)
 
-    def _job(self, item: pytest.Item, plan: Plan, *, finer: bool, keep: bool = False) -> Job:
+    def _job(
+        self,
+        item: pytest.Item,
+        plan: Plan,
+        *,
+        finer: bool = False,
+        cores: int = 0,
+        keep: bool = False,
+    ) -> Job:
+        """What the supervisor is told; `cores` are all that are given where it is 0."""
         invocation = self._config.invocation_params
+        settings = replace(self._settings, cores=cores or self._settings.cores)
         temp_dir = launch.make_temp_dir()
         args = [*map(str, invocation.args), *self._own_arguments()]
+        if cores:
+            args.append(f"--layers-cores={cores}")
         command = launch.child_command(
             _nodeid(item, plan),
             args,
@@ -175,9 +193,9 @@ class Processes:
             temp_dir=str(temp_dir),
             spill_dir=spill_dir_in(str(temp_dir)),
             command=command,
-            environment=self._environment(plan, temp_dir),
+            environment=self._environment(plan, settings, temp_dir),
             folder=str(invocation.dir),
-            cores=self._cores(),
+            cores=_places(settings.cores),
             timeout_seconds=self._settings.timeout_seconds,
             output=launch.terminal_descriptors() if self._prints() else (),
             reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
@@ -192,20 +210,15 @@ class Processes:
         """What keeps other plugins from doing in every child what they do for the session."""
         return ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
 
-    def _environment(self, plan: Plan, temp_dir: Path) -> dict[str, str]:
+    def _environment(self, plan: Plan, settings: Settings, temp_dir: Path) -> dict[str, str]:
         environment = {**os.environ, "TMPDIR": str(temp_dir)}
         for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
             environment.pop(name, None)
         engine = self.engine(plan)
         if engine is not None:
-            budget = self._settings.budget(engine, temp_dir, self._ram_bytes)
+            budget = settings.budget(engine, temp_dir, self._ram_bytes)
             environment |= engine.environment(budget)
         return environment
-
-    def _cores(self) -> tuple[int, ...]:
-        """The cores to run on, where fewer are given than there are; all otherwise."""
-        there = sorted(os.sched_getaffinity(0))
-        return tuple(there[: self._settings.cores]) if self._settings.cores < len(there) else ()
 
     def _take(self, attempt: Attempt, message: Message) -> None:
         """One message of the child or its supervisor."""
@@ -277,6 +290,12 @@ def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:
     plans = [other.stash.get(PLAN, None) for other in item.session.items]
     paths = [str(one.path) for one in plans if one and one.case.engine == plan.case.engine]
     return tuple(dict.fromkeys([str(plan.path), *paths]))
+
+
+def _places(cores: int) -> tuple[int, ...]:
+    """The numbers of the cores to run on, where fewer are given than there are; empty otherwise."""
+    there = sorted(os.sched_getaffinity(0))
+    return tuple(there[:cores]) if cores < len(there) else ()
 
 
 def _close(descriptors: tuple[int, ...]) -> None:

@@ -93,7 +93,7 @@ class Limit:
     """What a mark (or an ini default) asks of one case."""
 
     kind: str
-    """`memory_ceiling`, `min_cores` or `max_spill`."""
+    """`memory_ceiling`, `min_cores`, `min_speedup` or `max_spill`."""
     asked: str
     """As the user reads it: `0.5x + 150 MiB`, `60%`."""
     of: str = ""
@@ -155,6 +155,39 @@ class Node:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How long one run of a case took within its window."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    wait_seconds: float
+    """Runnable, but waiting for a core."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two runs of a case, one after the other."""
+
+    all_cores: Pace
+    """On all the cores that it is given."""
+    one_core: Pace
+
+
+@dataclass(frozen=True)
+class Speedup:
+    """How many times as fast as on one core a case is on all that it is given."""
+
+    pairs: tuple[Pair, ...]
+    factor: float
+    """Of the wall times as they were."""
+    lower: float
+    upper: float
+    """Ends of the interval that holds the factor there is without neighbours; `judge.speedup` says how."""
+    serial_share: float
+    """What of the work one core alone does, by Amdahl's law for `factor`."""
+
+
+@dataclass(frozen=True)
 class Measurement:
     """What one case cost, inside its window."""
 
@@ -191,6 +224,8 @@ class Measurement:
     """Nodes that ended within the window, with all that was read of them."""
     native: dict[str, float] = field(default_factory=dict)
     """What the engine itself knows of the window, by name; names end in their unit."""
+    speedup: Speedup | None = None
+    """Where a limit asks for it; from further runs."""
 
     @property
     def cores_used(self) -> float:
@@ -213,9 +248,9 @@ class Verdict:
     outcome: str
     """`passed`, `failed` or `inconclusive`."""
     limit_value: float
-    """Bytes for a ceiling, cores for a floor."""
+    """Bytes for a ceiling, cores or a factor for a floor."""
     measured_value: float
-    """The end of the bracket that decided, or the cores wanted."""
+    """The end of the bracket that decided, the cores wanted, or the speed-up."""
     text: str
     """One line: asked, measured, by how much."""
     details: str = ""

@@ -20,11 +20,22 @@ from pytest_layers.errors import LayersError
 from pytest_layers.isolate.child import inside
 from pytest_layers.isolate.place import Place
 from pytest_layers.judge import limits as judge
+from pytest_layers.judge import speedup
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.sampler import Findings
 from pytest_layers.outcome import conclude, expect_stop, failed_report, has_passed, went_well
 from pytest_layers.processes import Processes, Progress
-from pytest_layers.records import CaseResult, Measurement, Node, Verdict, from_json
+from pytest_layers.records import (
+    CaseResult,
+    Limit,
+    Measurement,
+    Node,
+    Pace,
+    Pair,
+    Speedup,
+    Verdict,
+    from_json,
+)
 from pytest_layers.settings import default_cache_dir
 
 ATTEMPTS = 3
@@ -32,6 +43,7 @@ ATTEMPTS = 3
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
 NEVER_ENTERED = "`measured` was never entered"
+RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolation none)"
 
 
 class Runner:
@@ -78,6 +90,8 @@ class Runner:
                 break
         if attempt.exit_reason is not None:
             pytest.exit(attempt.exit_reason, attempt.exit_status)
+        if _went_through(attempt):
+            result = self._judge_speedup(item, plan, result)
         reports = [*attempt.reports, *self._missing_reports(item, attempt)]
         conclude(item, reports, result, strict=self._settings.strict)
         return reports
@@ -106,6 +120,43 @@ class Runner:
             return False
         return judge.worth_repeating(result.verdicts, cost)
 
+    def _judge_speedup(self, item: pytest.Item, plan: Plan, result: CaseResult) -> CaseResult:
+        """The result with the verdict on `min_speedup`, where that is a limit of the case."""
+        limit, cost = _speedup_limit(plan), result.measurement
+        if limit is None or cost is None:
+            return result
+        try:
+            if not speedup.obstacle(limit, cost):
+                found = self._speedup(item, plan, limit, cost.cores_given)
+                cost = dataclasses.replace(cost, speedup=found)
+            verdict = speedup.judge(limit, cost)
+        except LayersError as error:
+            verdict = judge.unmeasured(limit, str(error))
+        return dataclasses.replace(result, measurement=cost, verdicts=(*result.verdicts, verdict))
+
+    def _speedup(self, item: pytest.Item, plan: Plan, limit: Limit, cores: int) -> Speedup:
+        """Run a case on all cores and on one in turn, until its speed-up is sure enough.
+
+        The run that was judged by the other limits is in no pair: it may have found the files of its data uncached.
+        """
+        pairs: list[Pair] = []
+        while speedup.is_open(limit, pairs, cores):
+            all_cores = self._pace(item, plan, self._settings.cores)
+            pairs.append(Pair(all_cores, self._pace(item, plan, 1)))
+        return speedup.of_pairs(pairs, cores)
+
+    def _pace(self, item: pytest.Item, plan: Plan, cores: int) -> Pace:
+        """How long one more run takes on this many cores.
+
+        Raises:
+            LayersError: the test did not pass on them.
+        """
+        attempt = self._attempt(item, plan, cores=cores)
+        cost = self._measurement(plan, attempt)
+        if cost is None or not _went_through(attempt):
+            raise LayersError(f"run again on {cores} of the cores, the test did not pass")
+        return Pace(cost.wall_seconds, cost.cpu_seconds, cost.wait_seconds)
+
     def _stop_lines(self, plan: Plan, attempt: Attempt) -> judge.StopLines:
         """Where this case is to be stopped, by what is known of its data."""
         return judge.stop_lines(plan.limits, self.ground(plan, attempt.rows, attempt.data_bytes))
@@ -114,10 +165,12 @@ class Runner:
         """End what was kept for further cases."""
         self._processes.close()
 
-    def _attempt(self, item: pytest.Item, plan: Plan, *, finer: bool) -> Attempt:
+    def _attempt(
+        self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
+    ) -> Attempt:
         """One run of the case; started again while it had to make data first."""
         for _ in range(REMAKES):
-            attempt = self._processes.attempt(item, plan, finer=finer)
+            attempt = self._processes.attempt(item, plan, finer=finer, cores=cores)
             if not attempt.again:
                 return attempt
         raise LayersError(f"{plan.case.nodeid}: more than {REMAKES} times anew: {attempt.again}")
@@ -142,6 +195,10 @@ class Runner:
         )
         result = self._result(plan, attempt, self._measurement(plan, attempt), 1)
         result = dataclasses.replace(result, isolation="none")
+        limit = _speedup_limit(plan)
+        if limit is not None and _went_through(attempt):
+            verdict = judge.unmeasured(limit, RAN_IN_PLACE)
+            result = dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
         conclude(item, [report], result, strict=self._settings.strict)
 
     def ground(self, plan: Plan, rows: int, data_bytes: int) -> judge.Ground:
@@ -171,11 +228,12 @@ class Runner:
     def _verdicts(
         self, plan: Plan, attempt: Attempt, measurement: Measurement | None
     ) -> tuple[Verdict, ...]:
-        """A verdict for each limit, where the call phase was reached."""
+        """A verdict for each limit that one run is enough for, where the call phase was reached."""
         ground = self.ground(plan, attempt.rows, attempt.data_bytes)
         if measurement is not None:
             ground = dataclasses.replace(ground, cores_given=measurement.cores_given)
-            verdicts = [judge.judge(limit, measurement, ground) for limit in plan.limits]
+            limits = [limit for limit in plan.limits if limit.kind != "min_speedup"]
+            verdicts = [judge.judge(limit, measurement, ground) for limit in limits]
             return tuple(v for v in verdicts if attempt.finished or v.outcome == "failed")
         if attempt.call is None or attempt.call.skipped:
             return ()
@@ -216,6 +274,15 @@ def _nodes(attempt: Attempt) -> Iterator[Node]:
         if told["findings"]:
             findings = from_json(Findings, told["findings"])
             yield reduce.node(told["name"], told["cores"], findings)
+
+
+def _speedup_limit(plan: Plan) -> Limit | None:
+    return next((limit for limit in plan.limits if limit.kind == "min_speedup"), None)
+
+
+def _went_through(attempt: Attempt) -> bool:
+    """Whether the test passed and closed its window itself."""
+    return attempt.finished and attempt.call is not None and has_passed(attempt.call)
 
 
 def _all_passed(verdicts: tuple[Verdict, ...]) -> bool:

@@ -31,6 +31,7 @@ _TERM = re.compile(
 _BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
 _AMOUNT = "write a sum of terms like 512MiB, 2.5x (times the data in Arrow memory), 40B/row, 25%ram"
 _CORES = "write a number of cores like 1.5, or a share of the cores given like 60%"
+_SPEEDUP = "write a factor like 1.5, 1 or more, or a share of the cores given like 75%"
 _SIZE = "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or a share like 0.5ram"
 _SECONDS = "write 90, 90s, 5min or 1h"
 
@@ -145,13 +146,13 @@ def parse_amount(given: object) -> Amount:
 
 @dataclass(frozen=True)
 class Cores:
-    """A floor on cores: an absolute number, or a share of the cores given."""
+    """A floor on cores, or on the speed-up that they make: an absolute number, or a share of the cores given."""
 
     number: float = 0.0
     share: float = 0.0
 
     def resolve(self, cores_given: int) -> float:
-        """The floor in cores where `cores_given` are given."""
+        """The floor where `cores_given` are given."""
         return self.share * cores_given if self.share else self.number
 
     def __str__(self) -> str:
@@ -160,12 +161,24 @@ class Cores:
 
 def parse_cores(given: object) -> Cores:
     """`Cores` of `1.5`, `"1.5"` or `"60%"`."""
+    return _number_or_share(given, "a number of cores", _CORES)
+
+
+def parse_speedup(given: object) -> Cores:
+    """`Cores` of a speed-up: `1.5`, `"1.5"` or `"75%"`; a number is 1 at least."""
+    factor = _number_or_share(given, "a speed-up", _SPEEDUP)
+    if not factor.share and factor.number < 1:
+        raise ValueError(f"{given!r} is not a speed-up; {_SPEEDUP}")
+    return factor
+
+
+def _number_or_share(given: object, what: str, accepted: str) -> Cores:
     term = None if isinstance(given, bool) else _split(str(given))
     if term is None or term[1] not in {"", "%"} or term[0] <= 0:
-        raise ValueError(f"{given!r} is not a number of cores; {_CORES}")
+        raise ValueError(f"{given!r} is not {what}; {accepted}")
     number, unit = term
     if unit == "%" and number > 100:
-        raise ValueError(f"{given!r} is more than all cores given; {_CORES}")
+        raise ValueError(f"{given!r} is more than all cores given; {accepted}")
     return Cores(share=float(number / 100)) if unit == "%" else Cores(number=float(number))
 
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from pytest_layers.records import Bracket, CaseResult, Limit, Measurement, Verdict
 
-_UNITS = {"memory_ceiling": "bytes", "min_cores": "cores"}
+_UNITS = {"memory_ceiling": "bytes", "min_cores": "cores", "min_speedup": "times"}
 
 
 def properties(result: CaseResult) -> list[tuple[str, object]]:
@@ -44,6 +44,10 @@ def _measured(cost: Measurement) -> Iterator[tuple[str, object]]:
     yield from _bracket("peak_total", cost.total)
     yield "file_bytes", cost.file_bytes
     yield "shared_bytes", cost.shared_bytes
+    if cost.speedup is not None:
+        for name in ("factor", "lower", "upper"):
+            yield f"speedup_{name}", round(getattr(cost.speedup, name), 6)
+        yield "serial_share", round(cost.speedup.serial_share, 6)
 
 
 def _bracket(name: str, bracket: Bracket) -> Iterator[tuple[str, object]]:

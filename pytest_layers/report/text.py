@@ -11,9 +11,9 @@ from pytest_layers.report.grid import Grid, Row, render
 from pytest_layers.units import ROW_UNITS, format_bytes, format_figure, format_seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_layers.records import Bracket, Case, CaseResult, Measurement, Run
+    from pytest_layers.records import Bracket, Case, CaseResult, Measurement, Pace, Run, Speedup
 
 _COLUMNS = (
     "test",
@@ -23,9 +23,10 @@ _COLUMNS = (
     "peak growth",
     "x data",
     "cores / wanted",
+    "speed-up",
     "verdict",
 )
-_NUMERIC = frozenset(_COLUMNS[2:7])
+_NUMERIC = frozenset(_COLUMNS[2:8])
 _DROPPED = ((), ("test",), ("test", "x data"), ("test", "x data", "wall"))
 """What goes where the terminal is narrow, step by step; a test then has a line of its own."""
 _STYLES = {"failed": "red", "error": "red", "inconclusive": "yellow", "passed": "green"}
@@ -153,7 +154,12 @@ def _measured_cells(cost: Measurement, data_bytes: int) -> dict[str, str]:
         "peak growth": _bytes(cost.growth),
         "x data": f"{cost.growth.upper_bytes / data_bytes:.2f}x" if data_bytes else _NONE,
         "cores / wanted": f"{used} / {wanted} of {cost.cores_given}",
+        "speed-up": _times(cost.speedup) if cost.speedup else _NONE,
     }
+
+
+def _times(found: Speedup) -> str:
+    return f"{found.factor:.1f}x ({found.serial_share * 100:.0f} % serial)"
 
 
 def _bytes(bracket: Bracket) -> str:
@@ -202,10 +208,17 @@ def _measured_details(cost: Measurement, attempts: int) -> Iterator[str]:
         yield f"held at the peak: {', '.join(held)}"
     for node in cost.nodes:
         yield f"node {node.name}: growth {_bytes(node.growth)}, {node.cpu_seconds:.1f} s of CPU time"
+    if cost.speedup:
+        yield f"on all cores {_walls(pair.all_cores for pair in cost.speedup.pairs)}"
+        yield f"on 1 core {_walls(pair.one_core for pair in cost.speedup.pairs)}"
     if cost.native:
         figures = (format_figure(name, value) for name, value in cost.native.items())
         yield f"the engine says: {', '.join(figures)}"
     yield from (f"note: {note}" for note in cost.notes)
+
+
+def _walls(paces: Iterable[Pace]) -> str:
+    return ", ".join(format_seconds(pace.wall_seconds) for pace in paces)
 
 
 def _remarks(run: Run, verbosity: int) -> Iterator[str]:

@@ -4,6 +4,7 @@ import pytest
 
 AMOUNT = "write a sum of terms like 512MiB, 2.5x (times the data in Arrow memory), 40B/row, 25%ram"
 CORES = "write a number of cores like 1.5, or a share of the cores given like 60%"
+SPEEDUP = "write a factor like 1.5, 1 or more, or a share of the cores given like 75%"
 SIZE = "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or a share like 0.5ram"
 BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
 KEYWORDS = (
@@ -11,6 +12,7 @@ KEYWORDS = (
     " pandas_arrow, polars, polars_streaming, ray, spark, third_one, vaex"
 )
 LIMIT_KEYWORDS = KEYWORDS.format(own="limit").replace("other", "of, other")
+FACTOR_KEYWORDS = KEYWORDS.format(own="factor").replace("fake, far, factor", "factor, fake, far")
 FLOOR_KEYWORDS = KEYWORDS.format(own="floor")
 NAMES = (
     "absent, all, arrow, classic, cluster, dask, duckdb, engine, fake, far, installed, local,"
@@ -45,6 +47,13 @@ MARKS = {
     'min_cores("150%")': f"'150%' is more than all cores given; {CORES}",
     "min_cores()": "has no floor",
     'min_cores(1, of="total")': f"unknown keyword 'of'. Known: {FLOOR_KEYWORDS}",
+    'min_speedup("twice")': f"'twice' is not a speed-up; {SPEEDUP}",
+    "min_speedup(0.5)": f"0.5 is not a speed-up; {SPEEDUP}",
+    "min_speedup(True)": f"True is not a speed-up; {SPEEDUP}",
+    'min_speedup("150%")': f"'150%' is more than all cores given; {SPEEDUP}",
+    "min_speedup()": "has no factor",
+    "min_speedup(1.5, 2)": "takes one factor, not 2: (1.5, 2)",
+    "min_speedup(1.5, floor=2)": f"unknown keyword 'floor'. Known: {FACTOR_KEYWORDS}",
     'layers("fake")': "the test does not ask for engine",
     'sizes("1k")': "the test does not ask for size or sales",
 }

@@ -1,6 +1,18 @@
 """The flat properties of a case for JUnit XML."""
 
-from pytest_layers.records import Bracket, Case, CaseResult, Limit, Measurement, Verdict
+import dataclasses
+
+from pytest_layers.records import (
+    Bracket,
+    Case,
+    CaseResult,
+    Limit,
+    Measurement,
+    Pace,
+    Pair,
+    Speedup,
+    Verdict,
+)
 from pytest_layers.report.junit import properties
 
 COST = Measurement(
@@ -61,6 +73,24 @@ def test_a_measured_case_says_what_it_cost():
         ("layers.file_bytes", 7),
         ("layers.shared_bytes", 3),
     ]
+
+
+def test_a_speed_up_and_its_interval():
+    pair = Pair(Pace(1.0, 2.0, 0.0), Pace(1.6, 1.6, 0.0))
+    cost = dataclasses.replace(COST, speedup=Speedup((pair,), 1.6, 1.5, 1.7, 0.25))
+    result = CaseResult(Case("test_a.py::test_x"), "passed", measurement=cost)
+    assert properties(result)[-4:] == [
+        ("layers.speedup_factor", 1.6),
+        ("layers.speedup_lower", 1.5),
+        ("layers.speedup_upper", 1.7),
+        ("layers.serial_share", 0.25),
+    ]
+    assert judged(Limit("min_speedup", "75%"), 1.5, 1.6) == {
+        "layers.min_speedup.asked": "75%",
+        "layers.min_speedup.limit_times": 1.5,
+        "layers.min_speedup.measured_times": 1.6,
+        "layers.min_speedup.outcome": "failed",
+    }
 
 
 def test_a_ceiling_is_in_whole_bytes():

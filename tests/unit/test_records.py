@@ -14,8 +14,11 @@ from pytest_layers.records import (
     Machine,
     Measurement,
     Moment,
+    Pace,
+    Pair,
     ProcessPeak,
     Run,
+    Speedup,
     Verdict,
     from_json,
     to_json,
@@ -39,6 +42,7 @@ MEASUREMENT = Measurement(
     samples=2,
     longest_gap_seconds=1.0,
     notes=("said",),
+    speedup=Speedup((Pair(Pace(1.0, 2.0, 0.0), Pace(1.6, 1.6, 0.1)),), 1.6, 1.5, 1.7, 0.25),
 )
 VERDICT = Verdict(LIMIT, "failed", 80, 90, "over", "who")
 CASE = Case("test_it.py::test_one[pandas-1M]", "pandas", "classic", "1M")

@@ -15,8 +15,11 @@ from pytest_layers.records import (
     Measurement,
     Moment,
     Node,
+    Pace,
+    Pair,
     ProcessPeak,
     Run,
+    Speedup,
     Verdict,
 )
 from pytest_layers.report import text, timeline
@@ -241,6 +244,18 @@ def test_verbose_tells_what_nodes_and_the_engine_say():
     shown = table(case("test_x", "spark", "1M", measurement=measured), verbosity=1)
     assert "    node host:7: growth 30.0 MiB, 1.5 s of CPU time" in shown
     assert "    the engine says: spilled 60.0 MiB, stages 3" in shown
+
+
+def test_a_speed_up_has_a_column_and_its_runs_are_told():
+    pair = Pair(Pace(1.0, 2.0, 0.0), Pace(1.9, 1.9, 0.0))
+    found = Speedup((pair, pair), 1.9, 1.8, 2.0, 0.053)
+    result = case("test_x", measurement=cost(speedup=found), verdicts=[judged("passed")])
+    lines = table(result, UNLIMITED, verbosity=1)
+    assert lines[0].endswith("  cores / wanted           speed-up  verdict ")
+    assert lines[1].endswith("  1.2 / 1.7 of 2  1.9x (5 % serial)  passed  ")
+    assert lines[-3].endswith("  1.2 / 1.7 of 2                  -  no limit")
+    assert "    on all cores 1.00 s, 1.00 s" in lines
+    assert "    on 1 core 1.90 s, 1.90 s" in lines
 
 
 def test_verbose_shows_skipped_cases_with_their_reason():

@@ -18,6 +18,7 @@ from pytest_layers.units import (
     parse_seconds,
     parse_size,
     parse_sizes,
+    parse_speedup,
 )
 
 NOT_A_NUMBER = ["", " ", "MiB", "-1", "1e6", "1,5", "inf", "nan", "1..5", "1 2", "9" * 400]
@@ -189,6 +190,24 @@ class TestCores:
     def test_what_is_written_is_read_as_the_same(self, given_):
         cores = parse_cores(given_)
         assert parse_cores(str(cores)) == cores
+
+
+class TestSpeedup:
+    @pytest.mark.parametrize(
+        ("given_", "factor"),
+        [(1, Cores(number=1)), ("1.5", Cores(number=1.5)), ("75%", Cores(share=0.75))],
+    )
+    def test_a_floor_is_read(self, given_, factor):
+        assert parse_speedup(given_) == factor
+
+    @pytest.mark.parametrize("given_", [*NOT_A_NUMBER, 0, 0.99, "0%", True, None, "2x"])
+    def test_anything_else_is_refused(self, given_):
+        with pytest.raises(ValueError, match="is not a speed-up"):
+            parse_speedup(given_)
+
+    def test_more_than_all_cores_is_refused(self):
+        with pytest.raises(ValueError, match="'101%' is more than all cores given"):
+            parse_speedup("101%")
 
 
 class TestSize:
