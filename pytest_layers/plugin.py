@@ -189,7 +189,7 @@ def _plan(item: pytest.Item) -> list[str]:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """Run a case in a process of its own; any other test as ever."""
     plan = _plan_to_run(item)
     if plan is None:
@@ -198,8 +198,27 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _runner(item.config).run(item, plan):
         hook.pytest_runtest_logreport(report=report)
+    _tear_down(item, nextitem)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """End what tests before a case had set up for its file or folder, where the next test is of another.
+
+    By pytest's own plugin alone: others would end what they never began for this item.
+    """
+    manager = item.config.pluginmanager
+    others = manager.get_plugins() - {manager.get_plugin("runner")}
+    tear_down = manager.subset_hook_caller("pytest_runtest_teardown", others)
+    call = pytest.CallInfo.from_call(
+        lambda: tear_down(item=item, nextitem=nextitem),
+        "teardown",
+        reraise=(KeyboardInterrupt, pytest.exit.Exception),
+    )
+    if call.excinfo:
+        report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        item.ihook.pytest_runtest_logreport(report=report)
 
 
 def _plan_to_run(item: pytest.Item) -> Plan | None:
