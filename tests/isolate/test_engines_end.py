@@ -33,7 +33,7 @@ def test_killed(engine, sales):
 
 @pytest.fixture
 def bomb():
-    threading.Timer(2.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGKILL)).start()
 
 def test_before_its_start(bomb, engine):
     time.sleep(10)
