@@ -93,7 +93,7 @@ def growth(found: Measurement) -> int:
 def show(way: str, found: Measurement) -> None:
     print(
         f"{way:10} {found.base_bytes / MIB:6.0f} MiB {growth(found) / MIB:7.0f} MiB"
-        f" {found.cores_wanted:6.2f} {found.wall_seconds:7.1f} s",
+        f" {found.cores_wanted_upper:6.2f} {found.wall_seconds:7.1f} s",
         flush=True,
     )
 
@@ -109,8 +109,8 @@ def faults(runs: dict[str, list[Measurement]]) -> Iterator[str]:
     for way in ("to_pandas", "cache"):
         if min(map(growth, runs[way])) < SPOILT * sound:
             yield f"{way} is not told from sound by its growth"
-    single = max(one.cores_wanted for one in runs["coalesce"])
-    if single >= min(one.cores_wanted for one in runs["sound"]):
+    single = max(one.cores_wanted_upper for one in runs["coalesce"])
+    if single >= min(one.cores_wanted_lower for one in runs["sound"]):
         yield "coalesce is not told from sound by the cores it wants"
 
 

@@ -18,7 +18,7 @@ from itertools import product
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.job import Job
 from pytest_layers.measure import procfs, reduce
-from pytest_layers.measure.sampler import Findings
+from pytest_layers.measure.findings import Findings
 from pytest_layers.records import Measurement, from_json
 
 KINDS = ("idle", "busy")

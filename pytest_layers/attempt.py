@@ -10,7 +10,7 @@ import pytest
 
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.wire import Message
-from pytest_layers.measure.sampler import Findings
+from pytest_layers.measure.findings import Findings
 from pytest_layers.outcome import call_of
 from pytest_layers.units import format_bytes, format_seconds
 

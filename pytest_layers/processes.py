@@ -29,7 +29,8 @@ from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Message
 from pytest_layers.judge import limits as judge
 from pytest_layers.measure import machine
-from pytest_layers.measure.sampler import SHARE, Findings
+from pytest_layers.measure.findings import Findings
+from pytest_layers.measure.sampler import SHARE
 from pytest_layers.outcome import went_well
 from pytest_layers.records import from_json, spill_dir_in
 from pytest_layers.settings import Settings

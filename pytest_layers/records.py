@@ -151,6 +151,7 @@ class Node:
     growth: Bracket
     cpu_seconds: float
     wait_seconds: float
+    preempted_seconds: float
     processes: tuple[ProcessPeak, ...]
 
 
@@ -194,7 +195,9 @@ class Measurement:
     wall_seconds: float
     cpu_seconds: float
     wait_seconds: float
-    """Runnable, but waiting for a core."""
+    """Runnable, but waiting for a core that others had."""
+    preempted_seconds: float
+    """Of it, after having been pushed off a core."""
     cores_given: int
     base_bytes: int
     """Footprint of the tree when the window began."""
@@ -233,11 +236,20 @@ class Measurement:
         return self.cpu_seconds / self.wall_seconds if self.wall_seconds else 0.0
 
     @property
-    def cores_wanted(self) -> float:
-        """Cores kept busy or waited for: what a busy neighbour can't lower. Capped at the cores given."""
+    def cores_wanted_lower(self) -> float:
+        """Cores that were kept busy, or that threads were pushed off: what a busy neighbour can't lower."""
+        return self._cores(self.preempted_seconds)
+
+    @property
+    def cores_wanted_upper(self) -> float:
+        """Cores that were kept busy or waited for: also by a thread that waits for its turn, not for a second core."""
+        return self._cores(self.wait_seconds)
+
+    def _cores(self, waited_seconds: float) -> float:
+        """Cores of the CPU time and this waiting, capped at the cores given."""
         if not self.wall_seconds:
             return 0.0
-        return min(self.cores_given, (self.cpu_seconds + self.wait_seconds) / self.wall_seconds)
+        return min(self.cores_given, (self.cpu_seconds + waited_seconds) / self.wall_seconds)
 
 
 @dataclass(frozen=True)
@@ -250,7 +262,7 @@ class Verdict:
     limit_value: float
     """Bytes for a ceiling, cores or a factor for a floor."""
     measured_value: float
-    """The end of the bracket that decided, the cores wanted, or the speed-up."""
+    """The end of the bounds that decided (bytes, cores wanted), or the speed-up."""
     text: str
     """One line: asked, measured, by how much."""
     details: str = ""

@@ -22,7 +22,7 @@ from pytest_layers.isolate.place import Place
 from pytest_layers.judge import limits as judge
 from pytest_layers.judge import speedup
 from pytest_layers.measure import machine, reduce
-from pytest_layers.measure.sampler import Findings
+from pytest_layers.measure.findings import Findings
 from pytest_layers.outcome import conclude, expect_stop, failed_report, has_passed, went_well
 from pytest_layers.processes import Processes, Progress
 from pytest_layers.records import (

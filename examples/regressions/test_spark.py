@@ -1,10 +1,12 @@
 """What innocent pull requests did to the reports in Spark."""
 
+import re
+
 import pytest
 
 import budgets
 from pytest_layers.testing import assert_same_rows
-from shop import reports_for
+from shop import URGENT, reports_for
 
 pytest.importorskip("pyspark")
 pytestmark = pytest.mark.layers("spark")
@@ -40,3 +42,21 @@ def test_one_partition(engine, sales, measured):
     with measured:
         result = engine.collect(one_partition(frame, report))
     assert_same_rows(result, engine.collect(report(frame)))
+
+
+def call_for_each_row(sales):
+    """'Use the is_urgent we have.' Rows go from the JVM to Python workers, which call it for each of them."""
+    from pyspark.sql import functions as sf
+
+    is_urgent = sf.udf(lambda note: note is not None and bool(re.search(URGENT, note)), "boolean")
+    return sales.filter(is_urgent("note")).agg(sf.sum("amount").alias("amount"))
+
+
+@budgets.urgent_revenue
+@pytest.mark.xfail(strict=True, reason="a Python function is called for each row")
+@pytest.mark.sizes("2M")
+def test_call_for_each_row(engine, sales, measured):
+    frame = engine.scan(sales)
+    with measured:
+        result = engine.collect(call_for_each_row(frame))
+    assert_same_rows(result, engine.collect(reports_for(engine).urgent_revenue(frame)))

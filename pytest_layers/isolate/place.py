@@ -12,7 +12,7 @@ from pytest_layers.engines.base import Engine
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.child import Wire
 from pytest_layers.isolate.job import Job
-from pytest_layers.measure.sampler import Findings
+from pytest_layers.measure.findings import Findings
 from pytest_layers.records import from_json, spill_dir_in
 
 

@@ -1,8 +1,8 @@
 """A measurement against its limits.
 
 A memory verdict is sure when it holds for both ends of the peak's bracket: over the ceiling at the lower end, or under
-it at the upper end. Between them it is inconclusive. A core floor is judged by the cores wanted, which a busy
-neighbour can't lower; too short a window says nothing about cores.
+it at the upper end. Between them it is inconclusive. A core floor is judged in the same way by the cores wanted, which
+a busy neighbour can't lower, but can make less sure; too short a window says nothing about cores.
 """
 
 from __future__ import annotations
@@ -140,27 +140,35 @@ def _bracket(limit: Limit, measurement: Measurement) -> Bracket:
 
 def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
     floor = parse_cores(limit.asked).resolve(ground.cores_given)
-    wanted, used = measurement.cores_wanted, measurement.cores_used
+    least, most = measurement.cores_wanted_lower, measurement.cores_wanted_upper
     given = f"{ground.cores_given} core{'s' * (ground.cores_given != 1)} given"
     asked = f"the floor of {floor:.2f}" + (
         f" ({limit.asked} of {given})" if "%" in limit.asked else ""
     )
     if floor > ground.cores_given:
         text = f"{asked} can't be judged with {given}"
-        return Verdict(limit, "inconclusive", floor, wanted, text)
+        return Verdict(limit, "inconclusive", floor, most, text)
     if measurement.cpu_seconds < LEAST_CPU_SECONDS:
-        work = format_seconds(measurement.cpu_seconds)
-        least = format_seconds(LEAST_CPU_SECONDS)
-        text = f"{work} of CPU time is too short to judge cores by ({least} at least); use a larger size"
-        return Verdict(limit, "inconclusive", floor, wanted, f"{asked}: {text}")
-    shown = f"cores wanted {wanted:.2f} (used {used:.2f})"
-    if wanted >= floor:
-        text = f"{shown} reach {asked} by {wanted - floor:.2f}"
-        return Verdict(limit, "passed", floor, wanted, text)
-    text = f"{shown} are under {asked} by {floor - wanted:.2f}"
+        work, enough = map(format_seconds, (measurement.cpu_seconds, LEAST_CPU_SECONDS))
+        text = f"{work} of CPU time is too short to judge cores by ({enough} at least); use a larger size"
+        return Verdict(limit, "inconclusive", floor, most, f"{asked}: {text}")
+    if least >= floor:
+        text = f"{_wanted(least, measurement)} reach {asked} by {least - floor:.2f}"
+        return Verdict(limit, "passed", floor, least, text)
+    details = _how_busy(measurement)
+    if most >= floor:
+        text = f"cores wanted lie between {least:.2f} and {most:.2f}, and so does {asked}"
+        return Verdict(
+            limit, "inconclusive", floor, most, f"{text}: others took the cores", details
+        )
+    text = f"{_wanted(most, measurement)} are under {asked} by {floor - most:.2f}"
     margin = SHORT_MARGIN if measurement.cpu_seconds < SHORT_CPU_SECONDS else LONG_MARGIN
-    outcome = "failed" if wanted < floor * (1 - margin) else "inconclusive"
-    return Verdict(limit, outcome, floor, wanted, text, _how_busy(measurement))
+    outcome = "failed" if most < floor * (1 - margin) else "inconclusive"
+    return Verdict(limit, outcome, floor, most, text, details)
+
+
+def _wanted(cores: float, measurement: Measurement) -> str:
+    return f"cores wanted {cores:.2f} (used {measurement.cores_used:.2f})"
 
 
 def _judge_spill(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
@@ -215,7 +223,7 @@ def _how_busy(measurement: Measurement) -> str:
     """Where the CPU time went."""
     lines = [
         f"{format_seconds(measurement.cpu_seconds)} of CPU time in {format_seconds(measurement.wall_seconds)},"
-        f" {format_seconds(measurement.wait_seconds)} spent waiting for a core",
+        f" {format_seconds(measurement.wait_seconds)} spent waiting for a core that others had",
     ]
     busiest = sorted(measurement.processes, key=lambda process: -process.cpu_seconds)[:5]
     lines += [f"{format_seconds(p.cpu_seconds):>8}  {p.name} (pid {p.pid})" for p in busiest]

@@ -1,25 +1,50 @@
-"""CPU of a tree within a window: of processes alive, of those that ended, and the waiting of threads for a core."""
+"""CPU of a tree within a window: of processes alive, of those that ended, the waiting of threads for a core, and the
+CPU that others took meanwhile.
+
+What a thread waited need not be work that another core had done. One that was pushed off its core had work to do; one
+that woke up may have been handed what another had just left, as Python's lock is, or may have woken to look at it only.
+And who waited where nobody else was at work waited for its own kind.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pytest_layers.measure import procfs
-from pytest_layers.measure.procfs import ChildUsage, ThreadTimes
+from pytest_layers.measure import machine, procfs
+from pytest_layers.measure.procfs import ChildUsage, Switches, ThreadTimes
 
-_NOTHING = ThreadTimes(0, 0)
+UNTOLD_WAIT_NANOSECONDS = 1_000_000
+"""A thread that waited less since is not asked for its switches: asking is dear, and most threads sleep."""
+_NO_TIME = ThreadTimes(0, 0)
+_NO_SWITCH = Switches(0, 0)
+
+
+class ThreadSeconds(NamedTuple):
+    """What threads spent, in seconds."""
+
+    cpu: float
+    wait: float
+    """Runnable, but waiting for a core."""
+    preempted: float
+    """Of it, after having been pushed off a core."""
+
+    def plus(self, other: ThreadSeconds) -> ThreadSeconds:
+        """Of both."""
+        return ThreadSeconds(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 class Spent(NamedTuple):
     """What a tree spent within a window, in seconds."""
 
     cpu: float
-    thread_cpu: float
-    """Of the threads whose waiting is known."""
-    thread_wait: float
+    threads: ThreadSeconds
+    """Of the threads that were seen."""
+    others: float | None
+    """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
 
 
 @dataclass
@@ -91,68 +116,100 @@ class Processes:
         return told
 
 
+@dataclass
+class _Thread:
+    """One thread: its times as read first and last, its switches as told last. Times in nanoseconds."""
+
+    descriptor: int
+    first: ThreadTimes = _NO_TIME
+    last: ThreadTimes = _NO_TIME
+    told: Switches = _NO_SWITCH
+    told_wait: int = 0
+    """Its waiting when it told of its switches last."""
+    preempted: float = 0.0
+
+    @property
+    def spent(self) -> ThreadSeconds:
+        """Within the window."""
+        cpu, wait = self.last.cpu - self.first.cpu, self.last.wait - self.first.wait
+        return ThreadSeconds(cpu / 1e9, wait / 1e9, self.preempted / 1e9)
+
+    def tell(self, switches: Switches) -> None:
+        """Share its waiting out among its switches, each of which it waited after: the kernel tells no more."""
+        pushed = switches.preempted - self.told.preempted
+        slept = switches.voluntary - self.told.voluntary
+        if pushed:
+            self.preempted += (self.last.wait - self.told_wait) * pushed / (pushed + slept)
+        self.told, self.told_wait = switches, self.last.wait
+
+
 class Threads:
     """CPU and waiting of every thread seen in the window."""
 
     def __init__(self) -> None:
-        self._open: dict[tuple[int, str], int] = {}
-        self._first: dict[tuple[int, str], ThreadTimes] = {}
-        self._last: dict[tuple[int, str], ThreadTimes] = {}
-        self._ended = _NOTHING
+        self._alive: dict[tuple[int, str], _Thread] = {}
+        self._ended = ThreadSeconds(0.0, 0.0, 0.0)
 
     def read(self, pids: Iterable[int], *, opening: bool) -> None:
         """Read all threads; those there at the opening of the window count from now on, others from nothing."""
-        for key in list(self._open):
+        for key in list(self._alive):
             self._read_one(key)
         for pid in pids:
-            for thread in procfs.thread_ids(pid):
-                key = pid, thread
-                if key in self._open:
-                    continue
-                descriptor = procfs.open_thread(pid, thread)
-                if descriptor is None:
-                    continue
-                self._open[key] = descriptor
-                self._first[key] = self._last[key] = _NOTHING
-                self._read_one(key)
-                if opening and key in self._open:
-                    self._first[key] = self._last[key]
+            for name in procfs.thread_ids(pid):
+                if (pid, name) not in self._alive:
+                    self._meet((pid, name), opening=opening)
+
+    def _meet(self, key: tuple[int, str], *, opening: bool) -> None:
+        descriptor = procfs.open_thread(*key)
+        if descriptor is None:
+            return
+        thread = self._alive[key] = _Thread(descriptor)
+        if not opening:
+            self._read_one(key)
+            return
+        thread.first = thread.last = procfs.thread_times(descriptor) or _NO_TIME
+        thread.told = procfs.switches(*key) or _NO_SWITCH
+        thread.told_wait = thread.last.wait
 
     def _read_one(self, key: tuple[int, str]) -> None:
-        times = procfs.thread_times(self._open[key])
+        thread = self._alive[key]
+        times = procfs.thread_times(thread.descriptor)
         if times is None:
             self._end(key)
-        else:
-            self._last[key] = times
+            return
+        thread.last = times
+        if times.wait - thread.told_wait > UNTOLD_WAIT_NANOSECONDS:
+            switches = procfs.switches(*key)
+            if switches is not None:
+                thread.tell(switches)
 
     def _end(self, key: tuple[int, str]) -> None:
         """Keep its sums alone: its number may be another thread's from now on."""
-        os.close(self._open.pop(key))
-        first, last = self._first.pop(key), self._last.pop(key)
-        self._ended = ThreadTimes(
-            self._ended.cpu + last.cpu - first.cpu, self._ended.wait + last.wait - first.wait
-        )
+        thread = self._alive.pop(key)
+        os.close(thread.descriptor)
+        self._ended = self._ended.plus(thread.spent)
 
-    def totals(self) -> tuple[float, float]:
-        """CPU and waiting seconds within the window."""
-        cpu, wait = self._ended
-        for key, last in self._last.items():
-            cpu += last.cpu - self._first[key].cpu
-            wait += last.wait - self._first[key].wait
-        return cpu / 1e9, wait / 1e9
+    def totals(self) -> ThreadSeconds:
+        """Of all, within the window."""
+        total = self._ended
+        for thread in self._alive.values():
+            total = total.plus(thread.spent)
+        return total
 
     def close(self) -> None:
         """Give the descriptors back; the sums stay."""
-        for key in list(self._open):
+        for key in list(self._alive):
             self._end(key)
 
 
 class Account:
-    """CPU of one tree in one window."""
+    """CPU of one tree in one window, which opens now."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpus: AbstractSet[int] = frozenset()) -> None:
         self.processes = Processes()
         self.threads = Threads()
+        self._cpus = cpus
+        self._busy_first = machine.busy_seconds(cpus)
 
     def spent(self, root: int, root_children_seconds: float) -> Spent:
         """CPU of the window, by two ways of counting that each may miss something: the larger.
@@ -162,7 +219,14 @@ class Account:
         parent ignores SIGCHLD (Ray's raylet does).
         """
         told = self.processes.told_seconds(root, root_children_seconds)
-        return Spent(max(self.processes.seen_seconds, told), *self.threads.totals())
+        cpu = max(self.processes.seen_seconds, told)
+        return Spent(cpu, self.threads.totals(), self._others(cpu))
+
+    def _others(self, cpu: float) -> float | None:
+        busy = machine.busy_seconds(self._cpus)
+        if busy is None or self._busy_first is None:
+            return None
+        return max(0.0, busy - self._busy_first - cpu)
 
 
 def _waited(pid: int) -> ChildUsage:

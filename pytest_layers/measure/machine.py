@@ -6,13 +6,16 @@ import contextlib
 import math
 import os
 import platform
+import time
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from pytest_layers.records import Machine
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP_FILE = Path("/proc/self/cgroup")
+STAT_FILE = Path("/proc/stat")
 _UNLIMITED_BYTES = 2**60
 """cgroup v1 writes a number near 2**63 for "no limit"."""
 
@@ -104,6 +107,29 @@ def _cgroup_used_bytes(folder: Path) -> int:
         return 0
     anon = int(stat.get("anon") or stat.get("total_rss") or 0)
     return anon + int(stat.get("shmem") or stat.get("total_shmem") or 0)
+
+
+def busy_seconds(cpus: AbstractSet[int]) -> float | None:
+    """What these CPUs did since boot, by the time they did not idle; None where that says nothing.
+
+    Idle time is exact (Linux counts it as a CPU goes idle, in steps of 10 ms as shown), busy time is sampled by ticks.
+    Under a CPU quota a CPU idles while threads want it: there the time that others took is not known.
+    """
+    if _quota_cores() < len(cpus):
+        return None
+    try:
+        lines = STAT_FILE.read_text().splitlines()
+    except OSError:
+        return None
+    idle = [_idle_ticks(line) for line in lines if line[:3] == "cpu" and line[3:4].isdigit()]
+    seconds = [ticks / os.sysconf("SC_CLK_TCK") for cpu, ticks in idle if cpu in cpus]
+    return len(cpus) * time.monotonic() - sum(seconds) if len(seconds) == len(cpus) else None
+
+
+def _idle_ticks(line: str) -> tuple[int, int]:
+    """A CPU and how long it has idled, also for a disk: `cpuN user nice system idle iowait ...` (proc(5))."""
+    name, _, _, _, idle, waiting, *_ = line.split()
+    return int(name[3:]), int(idle) + int(waiting)
 
 
 def oom_kills() -> int:

@@ -86,7 +86,17 @@ class ThreadTimes(NamedTuple):
     wait: int
 
 
+class Switches(NamedTuple):
+    """How often one thread left its core: to sleep, and pushed off with work still to do."""
+
+    voluntary: int
+    preempted: int
+
+
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
+_SWITCH_LINES = re.compile(
+    rb"^voluntary_ctxt_switches:\s*(\d+)$\s*^nonvoluntary_ctxt_switches:\s*(\d+)$", re.MULTILINE
+)
 
 
 def parse_status(text: bytes) -> Memory | None:
@@ -207,6 +217,20 @@ def thread_times(descriptor: int) -> ThreadTimes | None:
     except (OSError, ValueError):
         return None
     return ThreadTimes(int(cpu), int(wait))
+
+
+def cpus_allowed(pid: int) -> frozenset[int]:
+    """CPUs that `pid` may use; none when it is gone."""
+    try:
+        return frozenset(os.sched_getaffinity(pid))
+    except OSError:
+        return frozenset()
+
+
+def switches(pid: int, thread: str) -> Switches | None:
+    """Switches of a thread's life; None when it has ended. Several times as dear as its times."""
+    found = _SWITCH_LINES.search(_read(f"/proc/{pid}/task/{thread}/status"))
+    return Switches(*map(int, found.groups())) if found else None
 
 
 def cpu_seconds(pid: int) -> float | None:

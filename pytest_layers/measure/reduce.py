@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
-from pytest_layers.measure.sampler import Findings, PointFinding
+from pytest_layers.measure.findings import Findings, PointFinding
 from pytest_layers.records import Bracket, Measurement, Moment, Node, ProcessPeak
 
 SPILLED = "spilled_bytes"
@@ -32,11 +33,12 @@ def measurement(
     least_base = min(base, base if first_base_bytes is None else first_base_bytes)
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
     growth = _growth(total, base, least_base)
-    wait, notes = _whole_wait(findings)
+    wait, preempted, notes = _waits(findings)
     return Measurement(
         wall_seconds=findings.wall_seconds,
         cpu_seconds=findings.cpu_seconds + sum(node.cpu_seconds for node in nodes),
         wait_seconds=wait + sum(node.wait_seconds for node in nodes),
+        preempted_seconds=preempted + sum(node.preempted_seconds for node in nodes),
         cores_given=cores_given,
         base_bytes=base + sum(node.base_bytes for node in nodes),
         total=_sum([total, *(node.total for node in nodes)]),
@@ -59,7 +61,7 @@ def measurement(
 def node(name: str, cores: int, findings: Findings) -> Node:
     """What a probe found on one node of a cluster."""
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
-    wait, _ = _whole_wait(findings)
+    wait, preempted, _ = _waits(findings)
     return Node(
         name=name,
         cores=cores,
@@ -68,6 +70,7 @@ def node(name: str, cores: int, findings: Findings) -> Node:
         growth=_growth(total, findings.base_bytes, findings.base_bytes),
         cpu_seconds=findings.cpu_seconds,
         wait_seconds=wait,
+        preempted_seconds=preempted,
         processes=_processes(findings),
     )
 
@@ -88,18 +91,26 @@ def _processes(findings: Findings) -> tuple[ProcessPeak, ...]:
     )
 
 
-def _whole_wait(findings: Findings) -> tuple[float, tuple[str, ...]]:
-    """Waiting of the whole tree: that of the threads seen, scaled to the CPU of all.
+def _waits(findings: Findings) -> tuple[float, float, tuple[str, ...]]:
+    """Waiting of the whole tree for cores that others had, how much of it after having been pushed off one, and notes.
 
-    A thread that came and went between two readings leaves its CPU seconds with its process, not its waiting.
+    A thread that came and went between two readings leaves its CPU seconds with its process, not its waiting: that of
+    the threads seen is scaled to the CPU of all. What the tree waited beyond all that others did, it waited for itself.
     """
+    scale, notes = _scale(findings)
+    most = math.inf if findings.others_seconds is None else findings.others_seconds
+    wait = min(most, findings.wait_seconds * scale)
+    return wait, min(wait, findings.preempted_seconds * scale), notes
+
+
+def _scale(findings: Findings) -> tuple[float, tuple[str, ...]]:
     seen = findings.thread_cpu_seconds
     if findings.cpu_seconds <= seen or seen <= 0:
-        return findings.wait_seconds, ()
+        return 1.0, ()
     if seen < LEAST_THREAD_SHARE * findings.cpu_seconds:
         share = f"{seen / findings.cpu_seconds:.0%}"
-        return findings.wait_seconds, (f"waiting for cores is known of {share} of the work only",)
-    return findings.wait_seconds * findings.cpu_seconds / seen, ()
+        return 1.0, (f"waiting for cores is known of {share} of the work only",)
+    return findings.cpu_seconds / seen, ()
 
 
 def _moments(points: tuple[PointFinding, ...]) -> Iterator[Moment]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pytest_layers.measure import procfs
 from pytest_layers.measure.cpu import Account
+from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Process
 from pytest_layers.measure.segments import Segments
@@ -43,49 +43,6 @@ def slack_bytes() -> int:
     """How far a process's high-water mark may lag: counters are kept per CPU in batches (Linux 6.2 and newer)."""
     cpus = os.cpu_count() or 1
     return cpus * max(32, 2 * cpus) * procfs.PAGE_BYTES
-
-
-@dataclass(frozen=True)
-class LifeFinding:
-    """What was found of one process."""
-
-    pid: int
-    name: str
-    peak_bytes: int
-    at_peak_bytes: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class PointFinding:
-    """One point of the timeline."""
-
-    seconds: float
-    footprint_bytes: int
-    cpu_seconds: float
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the sampler found in one window: plain values for the wire."""
-
-    wall_seconds: float
-    cpu_seconds: float
-    thread_cpu_seconds: float
-    """Of the threads whose waiting is known."""
-    wait_seconds: float
-    base_bytes: int
-    lower_bytes: int
-    upper_bytes: int
-    file_bytes: int
-    shared_bytes: int
-    peak_seconds: float
-    samples: int
-    longest_gap_seconds: float
-    processes: tuple[LifeFinding, ...]
-    points: tuple[PointFinding, ...]
-    notes: tuple[str, ...]
-    spilled_bytes: int = 0
 
 
 class Sampler:
@@ -151,7 +108,7 @@ class Sampler:
         self._scan()
         reset = [process.reset_peak() for process in self._processes.values()]
         self._cpu.threads.close()
-        self._cpu = Account()
+        self._cpu = Account(procfs.cpus_allowed(self.root))
         self._tracker = Tracker(slack_bytes(), marks_hold=all(reset))
         self._notes = () if all(reset) else (_NO_RESET,)
         self._usage = usage
@@ -356,8 +313,10 @@ class Sampler:
         return Findings(
             wall_seconds=wall,
             cpu_seconds=spent.cpu,
-            thread_cpu_seconds=spent.thread_cpu,
-            wait_seconds=spent.thread_wait,
+            thread_cpu_seconds=spent.threads.cpu,
+            wait_seconds=spent.threads.wait,
+            preempted_seconds=spent.threads.preempted,
+            others_seconds=spent.others,
             base_bytes=tracker.base_bytes,
             lower_bytes=tracker.lower_bytes,
             upper_bytes=max(tracker.lower_bytes, upper),

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 # No raw line break is inside a JSON string: one that follows a bracket is the layout's own.
 _LEAF = re.compile(r"[{\[]\n[^{}\[\]]*[}\]]")
+_CORES = ("cores_used", "cores_wanted_lower", "cores_wanted_upper")
 _LAYOUT = re.compile(r"\n\s*")
 
 
 def dumps(run: records.Run) -> str:
     """The document as text: floats have six digits, a record without records inside is one line.
 
-    Each measurement also says `cores_used` and `cores_wanted`: readers want them, `loads` passes
-    them over.
+    Each measurement also says `cores_used`, `cores_wanted_lower` and `cores_wanted_upper`: readers want
+    them, `loads` passes them over.
     """
     data = records.to_json(run)
     for result, case in zip(run.cases, data["cases"], strict=True):
         if result.measurement is not None:
-            case["measurement"]["cores_used"] = result.measurement.cores_used
-            case["measurement"]["cores_wanted"] = result.measurement.cores_wanted
+            case["measurement"] |= {name: getattr(result.measurement, name) for name in _CORES}
     text = json.dumps(_rounded(data), indent=1, ensure_ascii=False)
     return _LEAF.sub(_on_one_line, text) + "\n"
 

@@ -9,6 +9,15 @@ if TYPE_CHECKING:
 
     from pytest_layers.records import Bracket, CaseResult, Limit, Measurement, Verdict
 
+_TIMES = (
+    "wall_seconds",
+    "cpu_seconds",
+    "wait_seconds",
+    "preempted_seconds",
+    "cores_used",
+    "cores_wanted_lower",
+    "cores_wanted_upper",
+)
 _UNITS = {"memory_ceiling": "bytes", "min_cores": "cores", "min_speedup": "times"}
 
 
@@ -36,7 +45,7 @@ def _pairs(result: CaseResult) -> Iterator[tuple[str, object]]:
 
 
 def _measured(cost: Measurement) -> Iterator[tuple[str, object]]:
-    for name in ("wall_seconds", "cpu_seconds", "wait_seconds", "cores_used", "cores_wanted"):
+    for name in _TIMES:
         yield name, round(getattr(cost, name), 6)
     yield "cores_given", cost.cores_given
     yield "base_bytes", cost.base_bytes

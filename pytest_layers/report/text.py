@@ -34,6 +34,7 @@ _NONE = "-"
 _PIP, _GLUE = "pip install ", "\N{NO-BREAK SPACE}"
 _WIDE_BRACKET_BYTES = 4 * 2**20
 _WIDE_BRACKET_SHARE = 0.05
+_WIDE_CORES = 0.15
 
 
 class EngineRow(Protocol):
@@ -148,14 +149,19 @@ def _cells(result: CaseResult, name: str) -> dict[str, str]:
 
 
 def _measured_cells(cost: Measurement, data_bytes: int) -> dict[str, str]:
-    used, wanted = f"{cost.cores_used:.1f}", f"{cost.cores_wanted:.1f}"
     return {
         "wall": format_seconds(cost.wall_seconds),
         "peak growth": _bytes(cost.growth),
         "x data": f"{cost.growth.upper_bytes / data_bytes:.2f}x" if data_bytes else _NONE,
-        "cores / wanted": f"{used} / {wanted} of {cost.cores_given}",
+        "cores / wanted": f"{cost.cores_used:.1f} / {_wanted(cost)} of {cost.cores_given}",
         "speed-up": _times(cost.speedup) if cost.speedup else _NONE,
     }
+
+
+def _wanted(cost: Measurement) -> str:
+    """The lower end, or both where they are far apart."""
+    lower, upper = cost.cores_wanted_lower, cost.cores_wanted_upper
+    return f"{lower:.1f}" if upper - lower <= _WIDE_CORES else f"{lower:.1f} - {upper:.1f}"
 
 
 def _times(found: Speedup) -> str:

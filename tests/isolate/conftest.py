@@ -25,7 +25,7 @@ from pytest_layers.isolate import launch
 from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Message
 from pytest_layers.measure import machine, procfs, reduce
-from pytest_layers.measure.sampler import Findings
+from pytest_layers.measure.findings import Findings
 from pytest_layers.records import Measurement, from_json
 
 MIB = 2**20

@@ -74,7 +74,7 @@ def test_memory_of_children(supervise, way):
 def test_cpu_of_children(supervise, way):
     measured = supervise(started(way, "burn(0.4)")).measured
     assert 0.78 <= measured.cpu_seconds <= 1.25
-    assert measured.cores_wanted <= 2.3
+    assert measured.cores_wanted_upper <= 2.3
 
 
 def test_cpu_of_children_that_come_and_go(supervise):

@@ -26,6 +26,7 @@ def a_measurement():
         wall_seconds=2.0,
         cpu_seconds=1.0,
         wait_seconds=0.5,
+        preempted_seconds=0.25,
         cores_given=2,
         base_bytes=100,
         total=Bracket(400, 500),
@@ -76,7 +77,8 @@ def test_a_case_without_measurement_survives_too():
 def test_the_cores_that_readers_want_are_written():
     measured = json.loads(document.dumps(a_run(a_measurement())))["cases"][0]["measurement"]
     assert measured["cores_used"] == 0.5
-    assert measured["cores_wanted"] == 0.75
+    assert measured["cores_wanted_lower"] == 0.625
+    assert measured["cores_wanted_upper"] == 0.75
 
 
 def test_floats_have_six_digits():

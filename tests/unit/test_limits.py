@@ -13,6 +13,7 @@ MEASURED = Measurement(
     wall_seconds=10.0,
     cpu_seconds=20.0,
     wait_seconds=0.0,
+    preempted_seconds=0.0,
     cores_given=4,
     base_bytes=50 * MIB,
     total=Bracket(250 * MIB, 260 * MIB),
@@ -152,15 +153,28 @@ class TestFloor:
         least = measured(wall_seconds=0.1, cpu_seconds=limits.LEAST_CPU_SECONDS)
         assert outcome(floor("2"), least) == "passed"
 
-    def test_waiting_for_a_core_counts_as_wanting_it(self):
-        assert outcome(floor("3"), measured(wait_seconds=10.0)) == "passed"
+    def test_waiting_counts_as_wanting_a_core_after_being_pushed_off_one(self):
+        pushed = measured(wait_seconds=10.0, preempted_seconds=10.0)
+        assert outcome(floor("3"), pushed) == "passed"
+
+    def test_waiting_after_a_sleep_makes_a_floor_inconclusive(self):
+        verdict = judge(floor("2.8"), measured(wait_seconds=10.0, preempted_seconds=2.0), GROUND)
+        assert verdict.outcome == "inconclusive"
+        assert verdict.text == (
+            "cores wanted lie between 2.20 and 3.00, and so does the floor of 2.80:"
+            " others took the cores"
+        )
+
+    def test_all_waiting_together_does_not_lift_a_broken_floor(self):
+        assert outcome(floor("3.5"), measured(wait_seconds=10.0)) == "failed"
 
     def test_a_share_is_of_the_cores_given(self):
         assert outcome(floor("50%")) == "passed"
         assert outcome(floor("60%")) == "failed"
 
     def test_passing_says_by_how_much(self):
-        verdict = judge(floor("1.5"), measured(wait_seconds=5.0), GROUND)
+        pushed = measured(wait_seconds=6.0, preempted_seconds=5.0)
+        verdict = judge(floor("1.5"), pushed, GROUND)
         assert verdict.text == "cores wanted 2.50 (used 2.00) reach the floor of 1.50 by 1.00"
         assert (verdict.limit_value, verdict.measured_value) == (1.5, 2.5)
 
@@ -179,7 +193,7 @@ class TestFloor:
     def test_the_details_say_where_the_time_went(self):
         verdict = judge(floor("4"), measured(wait_seconds=1.5, notes=("a note",)), GROUND)
         assert verdict.details.splitlines() == [
-            "20.0 s of CPU time in 10.0 s, 1.50 s spent waiting for a core",
+            "20.0 s of CPU time in 10.0 s, 1.50 s spent waiting for a core that others had",
             "  15.0 s  worker (pid 8)",
             "  5.00 s  python (pid 7)",
             "    0 ms  helper (pid 9)",
@@ -279,6 +293,7 @@ def node(name, mib):
         growth=Bracket(mib * MIB, mib * MIB),
         cpu_seconds=1.0,
         wait_seconds=0.0,
+        preempted_seconds=0.0,
         processes=(),
     )
 

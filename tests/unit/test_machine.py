@@ -1,5 +1,6 @@
 import math
 import os
+import time
 
 import psutil
 import pytest
@@ -147,6 +148,56 @@ class TestVersion1:
         )
         assert machine.memory_limit_bytes() == 3 * GIB
         assert machine.memory_spare_bytes() == GIB
+
+
+class TestBusySeconds:
+    STAT = """\
+cpu  9 9 9 2800 120 0 0 0 0 0
+cpu0 9 9 9 1000 100 0 0 0 0 0
+cpu1 9 9 9 1800 20 0 0 0 0 0
+cpu10 9 9 9 7 7 0 0 0 0 0
+intr 12345
+"""
+
+    @pytest.fixture
+    def stat(self, tmp_path, monkeypatch):
+        file = tmp_path / "stat"
+        file.write_text(self.STAT)
+        monkeypatch.setattr(machine, "STAT_FILE", file)
+        monkeypatch.setattr(os, "sysconf", lambda name: {"SC_CLK_TCK": 100}[name])
+        monkeypatch.setattr(machine.time, "monotonic", lambda: 50.0)
+        return file
+
+    def test_they_are_what_the_cpus_did_not_idle(self, host, stat):
+        host("0::/\n")
+        assert machine.busy_seconds({0}) == 50 - 11
+        assert machine.busy_seconds({0, 1}) == 100 - 11 - 18.2
+        assert machine.busy_seconds(set()) == 0
+
+    def test_a_cpu_that_is_not_told_of_makes_all_unknown(self, host, stat):
+        host("0::/\n")
+        assert machine.busy_seconds({0, 2}) is None
+
+    def test_no_file_says_nothing(self, host, stat):
+        host("0::/\n")
+        stat.unlink()
+        assert machine.busy_seconds({0}) is None
+
+    def test_under_a_quota_idle_cpus_say_nothing(self, host, stat):
+        host("0::/box\n", box__cpu_dot_max="150000 100000\n")
+        assert machine.busy_seconds({0, 1}) is None
+        assert machine.busy_seconds({0}) == 50 - 11
+
+
+def test_a_busy_thread_keeps_this_machine_busy():
+    cpus = os.sched_getaffinity(0)
+    before, spent = machine.busy_seconds(cpus), time.thread_time()
+    if before is None:
+        pytest.skip("this machine has a CPU quota")
+    while time.thread_time() - spent < 0.3:
+        pass
+    # Idle time is told in ticks of 10 ms for each CPU.
+    assert machine.busy_seconds(cpus) - before >= 0.3 - 0.02 * len(cpus)
 
 
 def test_this_machine_is_described():

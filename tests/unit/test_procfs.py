@@ -245,6 +245,22 @@ class TestTimes:
         os.close(descriptor)
         assert ended is None
 
+    def test_switches_of_a_thread_that_sleeps_rise(self):
+        name = str(threading.get_native_id())
+        before = procfs.switches(os.getpid(), name)
+        for _ in range(5):
+            time.sleep(0.001)
+        after = procfs.switches(os.getpid(), name)
+        assert after.voluntary >= before.voluntary + 5
+        assert after.preempted >= before.preempted
+
+    def test_nobody_has_no_switches_and_no_cpus(self):
+        assert procfs.switches(2**22 + 1, "1") is None
+        assert procfs.cpus_allowed(2**22 + 1) == frozenset()
+
+    def test_cpus_are_those_of_the_affinity(self):
+        assert procfs.cpus_allowed(os.getpid()) == os.sched_getaffinity(0)
+
     def test_nobody_has_no_thread(self):
         assert procfs.open_thread(2**22 + 1, "1") is None
 

@@ -30,6 +30,7 @@ MEASUREMENT = Measurement(
     wall_seconds=2.0,
     cpu_seconds=3.0,
     wait_seconds=0.5,
+    preempted_seconds=0.25,
     cores_given=2,
     base_bytes=10,
     total=Bracket(100, 120),
@@ -138,14 +139,16 @@ def test_cores_used_are_cpu_seconds_by_wall_seconds():
     assert MEASUREMENT.cores_used == 1.5
 
 
-def test_cores_wanted_count_waiting_too():
-    assert MEASUREMENT.cores_wanted == 1.75
+def test_cores_wanted_lie_between_what_was_taken_away_and_all_waiting():
+    assert MEASUREMENT.cores_wanted_lower == 1.625
+    assert MEASUREMENT.cores_wanted_upper == 1.75
 
 
 def test_cores_wanted_are_no_more_than_those_given():
-    assert from_json(Measurement, {**to_json(MEASUREMENT), "wait_seconds": 9.0}).cores_wanted == 2
+    waited = from_json(Measurement, {**to_json(MEASUREMENT), "wait_seconds": 9.0})
+    assert waited.cores_wanted_upper == 2
 
 
 def test_a_window_without_time_has_no_cores():
     empty = from_json(Measurement, {**to_json(MEASUREMENT), "wall_seconds": 0.0})
-    assert (empty.cores_used, empty.cores_wanted) == (0, 0)
+    assert (empty.cores_used, empty.cores_wanted_lower, empty.cores_wanted_upper) == (0, 0, 0)

@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from pytest_layers.measure import reduce
-from pytest_layers.measure.sampler import Findings, LifeFinding, PointFinding
+from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
 from pytest_layers.records import Bracket, Moment, ProcessPeak
 
 FOUND = Findings(
@@ -11,6 +11,8 @@ FOUND = Findings(
     cpu_seconds=3.0,
     thread_cpu_seconds=3.0,
     wait_seconds=0.5,
+    preempted_seconds=0.25,
+    others_seconds=None,
     base_bytes=100,
     lower_bytes=400,
     upper_bytes=450,
@@ -75,6 +77,17 @@ def test_waiting_known_of_less_than_half_of_the_work_is_not_scaled_but_noted():
 
 def test_no_known_thread_leaves_the_waiting_as_it_is():
     assert measured(thread_cpu_seconds=0.0, wait_seconds=0.0).wait_seconds == 0.0
+
+
+def test_waiting_is_for_others_only_where_they_were_at_work():
+    found = measured(others_seconds=0.3)
+    assert (found.wait_seconds, found.preempted_seconds) == (0.3, 0.25)
+    alone = measured(others_seconds=0.0)
+    assert (alone.wait_seconds, alone.preempted_seconds) == (0.0, 0.0)
+
+
+def test_waiting_after_being_pushed_off_is_scaled_too():
+    assert measured(thread_cpu_seconds=2.0).preempted_seconds == pytest.approx(0.375)
 
 
 def test_the_rest_is_handed_on():

@@ -6,9 +6,9 @@ from contextlib import suppress
 
 import pytest
 
-from pytest_layers.measure import procfs, sampler, tree
+from pytest_layers.measure import cpu, machine, procfs, sampler, tree
 from pytest_layers.measure.cpu import Processes, Threads
-from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, ThreadTimes
+from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Switches, ThreadTimes
 from pytest_layers.measure.sampler import Sampler
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
@@ -416,6 +416,9 @@ class TestCpu:
         assert account.read([ROOT], opening=False) == 1.0
 
 
+SECOND = 10**9
+
+
 class TestThreads:
     @pytest.fixture
     def times(self, monkeypatch):
@@ -427,37 +430,90 @@ class TestThreads:
         monkeypatch.setattr("pytest_layers.measure.cpu.os.close", lambda descriptor: None)
         return times
 
-    def test_those_of_the_opening_count_from_now_on(self, times):
-        threads = Threads()
-        times[1] = ThreadTimes(10**9, 10**9)
-        threads.read([ROOT], opening=True)
-        times[1] = ThreadTimes(3 * 10**9, 2 * 10**9)
-        threads.read([ROOT], opening=False)
-        assert threads.totals() == (2.0, 1.0)
+    @pytest.fixture
+    def switches(self, monkeypatch):
+        """Switches of threads by number; those that are not here have none."""
+        switches = {}
+        found = lambda pid, thread: switches.get(int(thread), Switches(0, 0))  # noqa: E731
+        monkeypatch.setattr(procfs, "switches", found)
+        return switches
 
-    def test_new_ones_count_from_nothing(self, times):
+    def test_those_of_the_opening_count_from_now_on(self, times, switches):
+        threads = Threads()
+        times[1] = ThreadTimes(SECOND, SECOND)
+        threads.read([ROOT], opening=True)
+        times[1] = ThreadTimes(3 * SECOND, 2 * SECOND)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (2.0, 1.0, 0.0)
+
+    def test_new_ones_count_from_nothing(self, times, switches):
         threads = Threads()
         threads.read([ROOT], opening=True)
-        times[1] = ThreadTimes(3 * 10**9, 2 * 10**9)
+        times[1] = ThreadTimes(3 * SECOND, 2 * SECOND)
         threads.read([ROOT], opening=False)
-        assert threads.totals() == (3.0, 2.0)
+        assert threads.totals() == (3.0, 2.0, 0.0)
 
-    def test_a_number_that_another_thread_has_by_now_counts_for_both(self, times):
+    def test_a_number_that_another_thread_has_by_now_counts_for_both(self, times, switches):
         threads = Threads()
-        times[1] = ThreadTimes(3 * 10**9, 0)
+        times[1] = ThreadTimes(3 * SECOND, 0)
         threads.read([ROOT], opening=False)
         times[1] = None
         threads.read([], opening=False)
-        times[1] = ThreadTimes(10**9, 0)
+        times[1] = ThreadTimes(SECOND, 0)
         threads.read([ROOT], opening=False)
-        assert threads.totals() == (4.0, 0.0)
+        assert threads.totals() == (4.0, 0.0, 0.0)
 
-    def test_sums_stay_when_all_is_closed(self, times):
+    def test_sums_stay_when_all_is_closed(self, times, switches):
         threads = Threads()
-        times[1] = ThreadTimes(3 * 10**9, 10**9)
+        times[1] = ThreadTimes(3 * SECOND, SECOND)
+        switches[1] = Switches(0, 5)
         threads.read([ROOT], opening=False)
         threads.close()
-        assert threads.totals() == (3.0, 1.0)
+        assert threads.totals() == (3.0, 1.0, 1.0)
+
+    def test_waiting_is_shared_out_among_the_switches_since_the_last_reading(self, times, switches):
+        threads = Threads()
+        times[1], switches[1] = ThreadTimes(SECOND, SECOND), Switches(100, 100)
+        threads.read([ROOT], opening=True)
+        times[1], switches[1] = ThreadTimes(SECOND, 5 * SECOND), Switches(103, 101)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (0.0, 4.0, 1.0)
+        times[1], switches[1] = ThreadTimes(SECOND, 7 * SECOND), Switches(103, 102)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (0.0, 6.0, 3.0)
+
+    def test_a_thread_that_hardly_waits_is_not_asked_for_its_switches(self, times, monkeypatch):
+        monkeypatch.delattr(procfs, "switches")
+        threads = Threads()
+        times[1] = ThreadTimes(SECOND, cpu.UNTOLD_WAIT_NANOSECONDS)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (1.0, 0.001, 0.0)
+
+    def test_one_that_ends_as_it_is_asked_keeps_what_it_told(self, times, monkeypatch):
+        monkeypatch.setattr(procfs, "switches", lambda pid, thread: None)
+        threads = Threads()
+        times[1] = ThreadTimes(SECOND, SECOND)
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (1.0, 1.0, 0.0)
+
+
+class TestOthers:
+    def spent(self, monkeypatch, *busy):
+        told = iter(busy)
+        monkeypatch.setattr(machine, "busy_seconds", lambda cpus: next(told))
+        monkeypatch.setattr(procfs, "cpu_seconds", {ROOT: 1.5}.get)
+        account = cpu.Account(frozenset({0}))
+        account.processes.read([ROOT], opening=False)
+        return account.spent(ROOT, 0.0)
+
+    def test_they_took_what_the_tree_did_not(self, monkeypatch):
+        assert self.spent(monkeypatch, 100.0, 104.0).others == 2.5
+
+    def test_they_took_no_less_than_nothing(self, monkeypatch):
+        assert self.spent(monkeypatch, 100.0, 101.0).others == 0.0
+
+    def test_where_the_cpus_say_nothing_it_is_not_known(self, monkeypatch):
+        assert self.spent(monkeypatch, None, None).others is None
 
 
 def test_what_a_reading_allows_itself_is_one_per_cent():

@@ -12,6 +12,7 @@ QUIET = Measurement(
     wall_seconds=1.0,
     cpu_seconds=2.0,
     wait_seconds=0.0,
+    preempted_seconds=0.0,
     cores_given=2,
     base_bytes=0,
     total=Bracket(0, 0),
@@ -152,7 +153,7 @@ def test_in_doubt_it_says_between_what():
         ),
         (
             "1.5",
-            {"nodes": (Node("n", 2, 0, Bracket(0, 0), Bracket(0, 0), 0.0, 0.0, ()),)},
+            {"nodes": (Node("n", 2, 0, Bracket(0, 0), Bracket(0, 0), 0.0, 0.0, 0.0, ()),)},
             "the floor of 1.50 can't be judged on a cluster that has cores of its own",
         ),
     ],

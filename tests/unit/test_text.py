@@ -35,6 +35,7 @@ def cost(grew_mib=82, *, lower_mib=None, **others):
         "wall_seconds": 1.2,
         "cpu_seconds": 1.44,
         "wait_seconds": 0.6,
+        "preempted_seconds": 0.6,
         "cores_given": 2,
         "base_bytes": 300 * MIB,
         "total": Bracket((300 + lower) * MIB, (300 + grew_mib) * MIB),
@@ -238,7 +239,7 @@ def test_verbose_explains_each_row():
 
 def test_verbose_tells_what_nodes_and_the_engine_say():
     bracket = Bracket(30 * MIB, 30 * MIB)
-    node = Node("host:7", 2, 0, bracket, bracket, 1.5, 0.0, ())
+    node = Node("host:7", 2, 0, bracket, bracket, 1.5, 0.0, 0.0, ())
     native = {"spilled_bytes": 60 * MIB, "stages": 3}
     measured = cost(nodes=(node,), native=native)
     shown = table(case("test_x", "spark", "1M", measurement=measured), verbosity=1)

@@ -1,0 +1,52 @@
+"""What the sampler found in one window, as it crosses the process border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class LifeFinding:
+    """What was found of one process."""
+
+    pid: int
+    name: str
+    peak_bytes: int
+    at_peak_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class PointFinding:
+    """One point of the timeline."""
+
+    seconds: float
+    footprint_bytes: int
+    cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What the sampler found in one window: plain values for the wire."""
+
+    wall_seconds: float
+    cpu_seconds: float
+    thread_cpu_seconds: float
+    """Of the threads whose waiting is known."""
+    wait_seconds: float
+    preempted_seconds: float
+    """Of their waiting, after having been pushed off a core."""
+    others_seconds: float | None
+    """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
+    base_bytes: int
+    lower_bytes: int
+    upper_bytes: int
+    file_bytes: int
+    shared_bytes: int
+    peak_seconds: float
+    samples: int
+    longest_gap_seconds: float
+    processes: tuple[LifeFinding, ...]
+    points: tuple[PointFinding, ...]
+    notes: tuple[str, ...]
+    spilled_bytes: int = 0
