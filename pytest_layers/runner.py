@@ -118,7 +118,7 @@ class Runner:
         cost = result.measurement
         if cost is None or attempt.call is None or not has_passed(attempt.call):
             return False
-        return judge.worth_repeating(result.verdicts, cost)
+        return judge.worth_repeating(result.verdicts, cost, runs=result.attempts)
 
     def _judge_speedup(self, item: pytest.Item, plan: Plan, result: CaseResult) -> CaseResult:
         """The result with the verdict on `min_speedup`, where that is a limit of the case."""

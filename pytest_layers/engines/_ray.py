@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,13 +34,19 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what a FutureWarning at every start asks for
     "RAY_memory_monitor_refresh_ms": "0",  # it kills workers when other programs fill the machine
+    "RAY_AUTH_MODE": "token",
 }
 """What must be set before Ray is imported, here and in all that it starts."""
 
 
 def environment(budget: Budget) -> dict[str, str]:
-    """What keeps Ray small and to itself; only for its driver where the budget has an address."""
-    return _ray_cluster.ENVIRONMENT if budget.address else ENVIRONMENT
+    """What keeps Ray small and to itself; only for its driver where the budget has an address.
+
+    Its token is new each time: by itself Ray makes one and leaves it in the user's home.
+    """
+    if budget.address:
+        return _ray_cluster.ENVIRONMENT
+    return ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
 class RayWorkers:

@@ -59,6 +59,11 @@ class TestRay(EngineContract):
     def cores_seen(self, engine):
         return int(engine.namespace.cluster_resources()["CPU"])
 
+    def test_leaves_no_token_at_home(self, engine):
+        token = Path.home() / ".ray" / "auth_token"
+        assert engine.namespace.is_initialized()
+        assert not token.exists() or token.stat().st_mtime < psutil.Process().create_time()
+
 
 # Ray takes its time to start: few tests, of several things each.
 @pytest.mark.layers("ray")
