@@ -30,8 +30,10 @@ class Attempt:
     rows: int = 0
     reused: bool = False
     """Whether it ran in an engine that cases before had used."""
-    first_base_bytes: int | None = None
-    """Footprint of that engine when its first window opened."""
+    ready_bytes: int | None = None
+    """Footprint when an engine that is to be kept had started."""
+    left_bytes: int = 0
+    """What cases before left in the engine."""
     rested: Message | None = None
     """How its process is at rest, where it goes on to other cases."""
     again: str = ""

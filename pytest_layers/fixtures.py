@@ -102,7 +102,8 @@ def engine(
     from pytest_layers.measure.machine import memory_limit_bytes
 
     stash = request.config.stash
-    engine = stash.get(state.KEPT, None)
+    keeps, engine = stash.get(state.KEEPS, False), stash.get(state.KEPT, None)
+    is_new = engine is None
     if engine is None:
         settings = stash[state.SETTINGS]
         engine = _layers_engine()
@@ -116,9 +117,11 @@ def engine(
         _layers_window.watch(engine)
         warm = _layers_store.sales(WARM_UP_ROWS, engine.format).dataset
         engine.collect(engine.scan(warm))
+        if keeps and is_new:
+            _layers_window.ready()
         yield engine
     finally:
-        if stash.get(state.KEEPS, False):
+        if keeps:
             stash[state.KEPT] = engine
         else:
             engine.stop()

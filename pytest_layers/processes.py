@@ -1,9 +1,8 @@
 """The processes that cases run in: a fresh one for each, or one that is kept for the cases of an engine.
 
 A kept engine starts once for several cases (`--layers-isolation=engine`). It is kept only while every case left it as
-it was: all went well, and the footprint is back within `KEPT_BYTES` of what it was at first, with nothing still at
-work. What a case grew by is bounded by its peak less that first footprint, so memory that earlier cases left behind
-can't hide its own.
+it was: all went well, and the footprint is back within `KEPT_BYTES` of what it was when it had started, with nothing
+still at work. What earlier cases left in it is added to what a case may have grown by, so it can't hide that.
 """
 
 from __future__ import annotations
@@ -39,10 +38,13 @@ FINER_SHARE = 0.05
 """Of one core, for reading in a repeated attempt."""
 RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
 """Memory left to the machine: a case that would take it is stopped."""
-KEPT_BYTES = 32 * 2**20
-"""By how much the footprint of a kept engine may have grown since its first case."""
+KEPT_BYTES = 256 * 2**20
+"""What cases may leave in a kept engine: a first query leaves 40 to 120 MiB (`benchmarks/engine_cost.py`)."""
 KEPT_CORES = 0.3
 """How busy a kept engine may be at rest: Ray's own processes take about a tenth of a core."""
+
+WHOLE = {"stopped", "rested", "ended"}
+"""Kinds of messages that an attempt keeps as they are."""
 
 Progress = Callable[[str, int, int], None]
 Lines = Callable[[Plan, Attempt], judge.StopLines]
@@ -55,9 +57,10 @@ class Kept:
 
     engine: str
     supervised: launch.Supervised
-    cases: int = 0
-    base_bytes: int = 0
-    """Footprint when its first window opened."""
+    ready_bytes: int = 0
+    """Footprint when it had started."""
+    left_bytes: int = 0
+    """By how much the cases so far have raised it."""
 
 
 class Processes:
@@ -120,7 +123,7 @@ class Processes:
             kept = self._kept or self._start_kept(item, plan)
             if attempt.reused:
                 kept.supervised.run(_nodeid(item, plan))
-                attempt.first_base_bytes = kept.base_bytes
+                attempt.left_bytes = kept.left_bytes
             self._converse(kept.supervised, plan, attempt)
             if not self._is_as_it_was(kept, attempt):
                 self.close()
@@ -144,11 +147,10 @@ class Processes:
         """Whether the next case may have this engine."""
         if attempt.rested is None or attempt.findings is None or not went_well(attempt.reports):
             return False
-        kept.cases += 1
-        if kept.cases == 1:
-            kept.base_bytes = attempt.findings.base_bytes
-        grown_bytes = int(attempt.rested["footprint_bytes"]) - kept.base_bytes
-        return grown_bytes <= KEPT_BYTES and float(attempt.rested["cores_used"]) <= KEPT_CORES
+        if attempt.ready_bytes is not None:
+            kept.ready_bytes = attempt.ready_bytes
+        kept.left_bytes = max(0, int(attempt.rested["footprint_bytes"]) - kept.ready_bytes)
+        return kept.left_bytes <= KEPT_BYTES and float(attempt.rested["cores_used"]) <= KEPT_CORES
 
     def _converse(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
         """Take the messages of one case."""
@@ -244,12 +246,10 @@ class Processes:
             attempt.collect_errors.append(message["text"])
         elif kind == "warning":
             self._warn(message)
-        elif kind == "stopped":
-            attempt.stopped = message
-        elif kind == "rested":
-            attempt.rested = message
-        elif kind == "ended":
-            attempt.ended = message
+        elif kind == "ready":
+            attempt.ready_bytes = message["footprint_bytes"]
+        elif kind in WHOLE:
+            setattr(attempt, kind, message)
 
     def _report(self, data: dict[str, Any]) -> pytest.TestReport:
         hook = self._config.hook

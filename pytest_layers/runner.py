@@ -220,7 +220,7 @@ class Runner:
             attempt.findings,
             cores_given=sum(node.cores for node in nodes) or self.ground(plan, 0, 0).cores_given,
             native=attempt.native,
-            first_base_bytes=attempt.first_base_bytes,
+            left_bytes=attempt.left_bytes,
             nodes=nodes,
             lost_nodes=tuple(told["name"] for told in attempt.nodes if not told["findings"]),
         )

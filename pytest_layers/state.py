@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 class Window(Protocol):
     """Marks the measured window to whoever measures."""
 
+    def ready(self) -> None:
+        """An engine that is to be kept has started; returns when what it holds is read."""
+
     def begin(self) -> None:
         """From now on; returns when the measuring has begun."""
 

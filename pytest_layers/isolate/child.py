@@ -65,6 +65,10 @@ class Wire:
         if os.getpid() == self._owner:
             write_all(self._write, b"\n" + encode(kind, **fields))
 
+    def ready(self) -> None:
+        """An engine that is to be kept has started: what it holds now is its own."""
+        self._mark("ready")
+
     def begin(self) -> None:
         """From now on."""
         if self._engine is not None and os.getpid() == self._owner:

@@ -49,6 +49,9 @@ class Place(contextlib.AbstractContextManager["Place"]):
             os.close(descriptor)
         shutil.rmtree(self.temp_dir, ignore_errors=True)
 
+    def ready(self) -> None:
+        """No engine is kept here."""
+
     def begin(self) -> None:
         """From now on."""
         if self._engine is not None:

@@ -191,6 +191,9 @@ class Supervisor:
             self._begin(_usage_of(line))
         elif kind_of(line) == "end":
             self._end(_usage_of(line))
+        elif kind_of(line) == "ready":
+            self._tell(encode("ready", footprint_bytes=self._sampler.poll()))
+            self._answer()
         elif kind_of(line) == "rest":
             self._rest_due = time.monotonic() + REST_SECONDS
             self._rest_cpu_seconds = self._sampler.cpu_seconds

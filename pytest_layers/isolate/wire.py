@@ -1,9 +1,9 @@
 """The messages between pytest, supervisor and child: one JSON object a line, told apart by `kind`.
 
-child to supervisor      begin, end (each is answered by `go`), rest
+child to supervisor      ready, begin, end (each is answered by `go`), rest
 supervisor to child      go, run
 child to pytest          report, warning, collect_error, data, native, progress, again, exit, done
-supervisor to pytest     findings, stopped, rested, ended
+supervisor to pytest     ready, findings, stopped, rested, ended
 pytest to supervisor     the job (first line), stop_at, run
 """
 

@@ -19,20 +19,19 @@ def measurement(
     *,
     cores_given: int,
     native: dict[str, float] | None = None,
-    first_base_bytes: int | None = None,
+    left_bytes: int = 0,
     nodes: tuple[Node, ...] = (),
     lost_nodes: tuple[str, ...] = (),
 ) -> Measurement:
     """The measurement of one window on `cores_given` cores; `native` is what the engine told of it.
 
-    `first_base_bytes`: the footprint of a kept engine when its first window opened. What earlier cases left there
-    may have served this one: it may have grown by so much more. `nodes` of a cluster are added to the case's tree.
+    `left_bytes`: what earlier cases left in a kept engine. It may have served this one, which then grew by so much
+    more. `nodes` of a cluster are added to the case's tree.
     """
     told = native or {}
     base = findings.base_bytes
-    least_base = min(base, base if first_base_bytes is None else first_base_bytes)
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
-    growth = _growth(total, base, least_base)
+    growth = _growth(total, base, base - left_bytes)
     wait, preempted, notes = _waits(findings)
     return Measurement(
         wall_seconds=findings.wall_seconds,

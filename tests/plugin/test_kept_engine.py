@@ -117,15 +117,35 @@ def test_a_broken_limit_is_confirmed_in_a_fresh_one(suite):
 def test_memory_that_a_case_leaves_ends_it(suite):
     ran = suite(
         """
-    def test_leaves(engine): engine.left = held(64)
+    def test_leaves(engine): engine.left = held(300)
 
-    @pytest.mark.memory_ceiling("8MiB")
     def test_next(engine): assert not hasattr(engine, "left")
     """
     )
     assert ran.outcomes == {"passed": 2}
     found = pids(suite)
     assert found["test_leaves[far]"] != found["test_next[far]"]
+
+
+def test_what_is_held_before_the_window_and_given_back_is_not_left(suite):
+    ran = suite(
+        """
+    def test_first(engine, measured):
+        before = held(300)
+        with measured: pass
+
+    def test_leaves(engine): engine.left = held(64)
+
+    @pytest.mark.memory_ceiling("8MiB")
+    def test_next(engine): pass
+    """
+    )
+    assert ran.outcomes == {"passed": 3}
+    found = pids(suite)
+    assert found["test_leaves[far]"] == found["test_first[far]"]
+    assert found["test_next[far]"][0] == found["test_leaves[far]"][0]
+    assert ran.case("test_next[far]").isolation == "case"
+    assert ran.case("test_next[far]").measurement.growth.upper_bytes <= 8 * 2**20
 
 
 def test_what_little_a_case_leaves_widens_the_next_bracket(suite):

@@ -549,7 +549,7 @@ def test_a_real_child_between_vfork_and_exec_adds_nothing(_):
 
     thread = threading.Thread(target=look)
     thread.start()
-    pid = libc.clone(asleep, top, flags, ctypes.c_void_p(30_000))
+    pid = libc.clone(asleep, top, flags, ctypes.c_void_p(300_000))
     thread.join()
     with suppress(ChildProcessError):
         os.waitpid(pid, 0)
