@@ -1,24 +1,15 @@
 """Spark on clusters that somebody else started: a standalone master with two workers, and Spark Connect."""
 
-import contextlib
 import importlib.util
-import os
 import re
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from pathlib import Path
 
 import pytest
 
-from pytest_layers.measure import procfs
-
 pytestmark = pytest.mark.real
 
 MIB = 2**20
-WAIT_SECONDS = 90.0
 JVM = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
 
 NODES = """
@@ -94,40 +85,26 @@ def test_next():
 
 
 class Cluster:
-    """Processes of one folder, all that they start and write included."""
+    """A master, workers and a Spark Connect server, on loopback."""
 
-    def __init__(self, folder):
-        self.folder = folder
-        self.temp = folder / "tmp"
-        self.temp.mkdir()
-        self.environment = {
-            **os.environ,
-            "PYSPARK_PYTHON": sys.executable,
-            "SPARK_DAEMON_JAVA_OPTS": f"-Djava.io.tmpdir={self.temp} {JVM}",
-            "SPARK_LOCAL_DIRS": str(folder / "local"),
-            "SPARK_LOCAL_IP": "127.0.0.1",
-            "SPARK_WORKER_DIR": str(folder / "work"),
-            "TMPDIR": str(self.temp),
-        }
-        self.environment.pop("SPARK_HOME", None)
+    def __init__(self, programs):
+        self._programs = programs
+        self._temp_dir = f"-Djava.io.tmpdir={programs.temp} {JVM}"
         self.workers = []
-        self._started = []
 
     def start(self, program, *words, heap="256m"):
         """Start a program of Spark's; gives it and the file of what it says."""
         home = Path(importlib.util.find_spec("pyspark").origin).parent
-        log = self.folder / f"{len(list(self.folder.glob('*.log')))}.log"
-        with log.open("wb") as said:
-            process = subprocess.Popen(
-                [home / "bin" / program, *map(str, words)],
-                cwd=self.folder,
-                env=self.environment | {"SPARK_DAEMON_MEMORY": heap},
-                stdin=subprocess.DEVNULL,
-                stdout=said,
-                stderr=said,
-            )
-        self._started.append(process)
-        return process, log
+        folder = self._programs.folder
+        environment = {
+            "PYSPARK_PYTHON": sys.executable,
+            "SPARK_DAEMON_JAVA_OPTS": self._temp_dir,
+            "SPARK_DAEMON_MEMORY": heap,
+            "SPARK_LOCAL_DIRS": str(folder / "local"),
+            "SPARK_LOCAL_IP": "127.0.0.1",
+            "SPARK_WORKER_DIR": str(folder / "work"),
+        }
+        return self._programs.start(home / "bin" / program, *words, **environment)
 
     def start_master(self):
         _, log = self.start(
@@ -136,7 +113,7 @@ class Cluster:
             "org.apache.spark.deploy.master.Master",
             *("--host", "127.0.0.1", "--port", 0, "--webui-port", 0),
         )
-        self.url = said(log, r"spark://127.0.0.1:\d+")
+        self.url = self._programs.said(log, r"spark://127.0.0.1:\d+")
 
     def start_workers(self, count):
         """With one core and 1 GiB each."""
@@ -144,7 +121,7 @@ class Cluster:
         worker = "org.apache.spark.deploy.worker.Worker"
         started = [self.start("spark-class", worker, *options, self.url) for _ in range(count)]
         for _, log in started:
-            said(log, "Successfully registered with master")
+            self._programs.said(log, "Successfully registered with master")
         self.workers += [process for process, _ in started]
 
     def start_connect(self):
@@ -153,9 +130,9 @@ class Cluster:
             "spark.connect.grpc.binding.address": "127.0.0.1",
             "spark.connect.grpc.binding.port": "0",
             "spark.driver.bindAddress": "127.0.0.1",
-            "spark.driver.extraJavaOptions": f"-Djava.io.tmpdir={self.temp} {JVM}",
+            "spark.driver.extraJavaOptions": self._temp_dir,
             "spark.driver.host": "127.0.0.1",
-            "spark.executor.extraJavaOptions": f"-Djava.io.tmpdir={self.temp} {JVM}",
+            "spark.executor.extraJavaOptions": self._temp_dir,
             "spark.ui.enabled": "false",
         }
         process, log = self.start(
@@ -166,62 +143,27 @@ class Cluster:
             "spark-internal",
             heap="512m",
         )
-        port = re.search(r"\d+$", said(log, r"Connect server started at: 127.0.0.1:\d+"))[0]
+        port = re.search(
+            r"\d+$", self._programs.said(log, r"Connect server started at: 127.0.0.1:\d+")
+        )[0]
         return process, f"sc://127.0.0.1:{port}"
 
-    def processes(self, word=""):
-        """The command lines of all its processes that have `word` in it, by process id."""
-        return {
-            pid: line
-            for pid in procfs.all_pids()
-            if procfs.has_in_environment(pid, str(self.temp))
-            and word in (line := procfs.command_line(pid))
-        }
-
-    def assert_nothing_left(self, executors, seconds=10.0):
+    def assert_nothing_left(self, executors):
         """Of the plugin, after a moment, but `executors` of somebody else."""
-        last = time.monotonic() + seconds
-        while (left := self.left(executors)) and time.monotonic() < last:
-            time.sleep(0.1)
-        assert left == []
 
-    def left(self, executors):
-        """Processes and folders of probes, and executors where there are too many."""
-        probes = self.processes("pytest_layers.measure.probe")
-        running = list(self.processes("CoarseGrainedExecutorBackend").values())
-        folders = map(str, self.temp.glob("layers-*"))
-        return [*probes.values(), *folders, *running[executors:]]
+        def too_many():
+            running = self._programs.running("CoarseGrainedExecutorBackend").values()
+            return list(running)[executors:]
 
-    def end(self):
-        """Kill whatever is there."""
-        while alive := self.processes():
-            for pid in alive:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.1)
-        for process in self._started:
-            process.wait()
-
-
-def said(log, pattern):
-    """What matches in a log, as soon as it does."""
-    last = time.monotonic() + WAIT_SECONDS
-    while not (found := re.search(pattern, log.read_text())):
-        assert time.monotonic() < last, log.read_text()
-        time.sleep(0.05)
-    return found[0]
+        self._programs.assert_nothing_left(too_many)
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    with tempfile.TemporaryDirectory(prefix="lt-") as folder:
-        started = Cluster(Path(folder))
-        try:
-            started.start_master()
-            started.start_workers(2)
-            yield started
-        finally:
-            started.end()
+def cluster(programs):
+    started = Cluster(programs)
+    started.start_master()
+    started.start_workers(2)
+    return started
 
 
 @pytest.fixture(scope="module")
