@@ -121,9 +121,11 @@ class DaskWorkers:
                     await worker.process.kill()
                     await worker.stopped.wait()
 
+        import asyncio
+
         try:
             self._cluster.close(timeout=_SECONDS_TO_CLOSE)
-        except TimeoutError:
+        except (TimeoutError, asyncio.TimeoutError):  # one and the same since Python 3.11
             self._cluster.shutdown_on_close = False  # or it is tried once more at exit
             self._ends_tracker = False  # threads of the queues give semaphores back a moment later
             self._cluster.sync(kill, callback_timeout=_SECONDS_TO_CLOSE)

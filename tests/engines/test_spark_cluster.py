@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("pyspark")
 pytestmark = pytest.mark.real
 
 MIB = 2**20
