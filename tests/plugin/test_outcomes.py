@@ -336,7 +336,7 @@ def test_what_failed_last_is_run_again(layers):
         (["-k", "test_a or test_c"], ["test_a", "test_c"]),
         (["test_it.py::test_c"], ["test_c"]),
         (["--deselect=test_it.py::test_b", "-k", "test_b or test_c"], ["test_c"]),
-        (["-m", "memory_ceiling", "-k", "a"], ["test_a"]),
+        (["-m", "memory_ceiling", "-k", "test_a"], ["test_a"]),
     ],
 )
 def test_selection_works_on_cases(layers, args, ids):
