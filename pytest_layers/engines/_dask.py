@@ -32,6 +32,8 @@ _CONFIG = {
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,  # what it samples only the dashboard shows
 }
+_WORKER = "Dask Worker process"
+"""What a nanny calls its worker's process, at the least."""
 _Figures = dict[str, float]
 
 
@@ -62,7 +64,6 @@ class DaskWorkers:
             self._probes = Probes(self.client, budget.address)
         else:
             self._cluster = _local_cluster(budget)
-            self._nannies = list(self._cluster.workers.values())
             self.client = Client(self._cluster)
         self.cores = sum(self.client.nthreads().values())
         self._warm_up(modules)
@@ -109,27 +110,20 @@ class DaskWorkers:
             _end_tracker()
 
     def _end_cluster(self) -> None:
-        """Close it; kill the workers that are there after a few seconds.
+        """Close it; kill the workers that are there after that, or after a few seconds.
 
-        A nanny whose worker died starts another, and doesn't close before that one runs: it waits
-        without end where the start fails (distributed 2024.8).
+        A nanny whose worker died starts another. Closing waits for it without end where it does not come up
+        (distributed 2024.8), or leaves it there (2026.8).
         """
-
-        async def kill() -> None:
-            for worker in filter(None, [nanny.process for nanny in self._nannies]):
-                if worker.process:
-                    await worker.process.kill()
-                    await worker.stopped.wait()
-
         import asyncio
 
         try:
             self._cluster.close(timeout=_SECONDS_TO_CLOSE)
         except (TimeoutError, asyncio.TimeoutError):  # one and the same since Python 3.11
             self._cluster.shutdown_on_close = False  # or it is tried once more at exit
+        if _kill_workers():
             self._ends_tracker = False  # threads of the queues give semaphores back a moment later
-            self._cluster.sync(kill, callback_timeout=_SECONDS_TO_CLOSE)
-        self._cluster, self._nannies = None, []
+        self._cluster = None
 
     def _warm_up(self, modules: tuple[str, ...]) -> None:
         """Have each worker import, and read a file as it will."""
@@ -303,6 +297,15 @@ def _local_cluster(budget: Budget) -> Any:
             },
             silence_logs=logging.CRITICAL,
         )
+
+
+def _kill_workers() -> int:
+    """Kill the workers of this process that are there; gives their number."""
+    left = [one for one in multiprocessing.active_children() if one.name.startswith(_WORKER)]
+    for worker in left:
+        worker.kill()
+        worker.join(_SECONDS_TO_CLOSE)
+    return len(left)
 
 
 def _tracker_runs() -> bool:
