@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import filterfalse
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,8 @@ REGRESSIONS = {
     ("test_call_for_each_row", "polars-streaming"): "min_cores",
     ("test_loop_over_rows", "polars-streaming"): "min_cores",
     ("test_values_first", "vaex"): "memory_ceiling",
-    ("test_apply_to_each_row", "vaex"): "min_cores",
+    ("test_apply_to_each_row", "vaex"): "memory_ceiling",
+    ("test_loop_over_values", "vaex"): "min_cores",
     ("test_fetch_first", "duckdb"): "memory_ceiling",
     ("test_one_thread", "duckdb"): "min_cores",
     ("test_compute_first", "dask"): "memory_ceiling",
@@ -97,7 +99,21 @@ def kinds(result: CaseResult, outcome: str) -> set[str]:
     return {verdict.limit.kind for verdict in result.verdicts if verdict.outcome == outcome}
 
 
+def is_unsure(result: CaseResult) -> bool:
+    """Whether others on this machine took the cores by which it was to be judged."""
+    return any(verdict.text.endswith("others took the cores") for verdict in result.verdicts)
+
+
+def skip_if_any(unsure: list[CaseResult]) -> None:
+    if unsure:
+        names = ", ".join(result.case.nodeid for result in unsure)
+        pytest.skip(f"the machine is too busy to judge the cores of {names}")
+
+
 def test_passes_as_a_whole(session):
+    wrong = [one for one in session.run.cases if one.outcome in {"failed", "error", "xpassed"}]
+    if wrong and all(map(is_unsure, wrong)):
+        skip_if_any(wrong)
     assert session.status == pytest.ExitCode.OK, session.output
 
 
@@ -108,24 +124,26 @@ def test_every_engine_takes_part(session):
 
 
 def test_what_is_good_passes_every_limit(session):
-    for result in session.cases(regressions=False):
+    cases = session.cases(regressions=False)
+    for result in filterfalse(is_unsure, cases):
         assert result.outcome == "passed", (name_of(result), result.reason)
         assert result.verdicts
-        texts = [verdict.text for verdict in result.verdicts]
-        assert {verdict.outcome for verdict in result.verdicts} == {"passed"}, (
-            name_of(result),
-            texts,
-        )
+        texts = [verdict.text for verdict in result.verdicts if verdict.outcome != "passed"]
+        assert texts == [], name_of(result)
+    skip_if_any(list(filter(is_unsure, cases)))
 
 
 def test_every_regression_is_caught_by_its_limit(session):
     caught = {name_of(result): result for result in session.cases(regressions=True)}
     expected = {name for name in REGRESSIONS if name[1] in RUNNABLE | {None}}
     assert set(caught) == expected
+    unsure = [result for result in caught.values() if is_unsure(result)]
     for name, result in caught.items():
-        assert result.outcome == "xfailed", (name, result.reason)
-        texts = [verdict.text for verdict in result.verdicts]
-        assert REGRESSIONS[name] in kinds(result, "failed"), (name, texts)
+        if result not in unsure:
+            texts = [verdict.text for verdict in result.verdicts]
+            assert result.outcome == "xfailed", (name, result.reason)
+            assert REGRESSIONS[name] in kinds(result, "failed"), (name, texts)
+    skip_if_any(unsure)
 
 
 def test_no_regression_fails_by_an_error(session):
@@ -138,6 +156,7 @@ def test_no_regression_fails_by_an_error(session):
 @pytest.mark.parametrize("engine", sorted(RUNNABLE))
 def test_each_engine_has_regressions_of_each_kind(session, engine):
     cases = [r for r in session.cases(regressions=True) if r.case.engine == engine]
+    skip_if_any(list(filter(is_unsure, cases)))
     broken = set().union(*(kinds(result, "failed") for result in cases))
     expected = {"memory_ceiling"} if engine in ONE_CORE else {"memory_ceiling", "min_cores"}
     assert broken == expected

@@ -51,6 +51,7 @@ def without_cluster(sales, report):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="computes in the test's own thread")
+@pytest.mark.filterwarnings("ignore:Running on a single-machine scheduler")
 def test_without_cluster(engine, sales, measured):
     import pyarrow as pa
 

@@ -42,10 +42,26 @@ def apply_to_each_row(sales):
 
 
 @budgets.urgent_revenue
-@pytest.mark.xfail(strict=True, reason="apply calls Python for each row, under the GIL")
+@pytest.mark.xfail(strict=True, reason="apply calls Python for each row, and holds their objects")
 @SMALLER
 def test_apply_to_each_row(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:
         result = engine.collect(apply_to_each_row(frame))
+    assert_same_rows(result, engine.collect(reports_for(engine).urgent_revenue(frame)))
+
+
+def loop_over_values(sales):
+    """'A loop says what it does.' One thread of Python goes through all rows, and no core helps it."""
+    rows = zip(sales.note.tolist(), sales.amount.tolist(), strict=True)
+    return pa.table({"amount": [sum(amount for note, amount in rows if is_urgent(note))]})
+
+
+@budgets.urgent_revenue
+@pytest.mark.xfail(strict=True, reason="loops over the values of whole columns")
+@SMALLER
+def test_loop_over_values(engine, sales, measured):
+    frame = engine.scan(sales)
+    with measured:
+        result = engine.collect(loop_over_values(frame))
     assert_same_rows(result, engine.collect(reports_for(engine).urgent_revenue(frame)))
