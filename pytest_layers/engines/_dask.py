@@ -78,7 +78,8 @@ class DaskWorkers:
         """What the workers counted since, in all; of a worker that died, nothing.
 
         `spilled_bytes` were written to disk for want of memory, `shuffle_bytes` because a shuffle
-        goes through files; `sent_bytes` of results went to other workers or to the test.
+        goes through files; `sent_bytes` of results went to other workers or to the test. `held_bytes` is what the
+        results that workers hold grew by.
         """
         if self._probes:
             self._probes.end()
@@ -157,6 +158,7 @@ class DaskWorkers:
                 "spilled_bytes": spilling.get(written, 0.0),
                 "shuffle_bytes": sum(shuffled, 0.0),
                 "sent_bytes": float(dask_worker.transfer_outgoing_bytes_total),
+                "held_bytes": float(dask_worker.state.nbytes),
             }
 
         written = ("disk-write", "bytes")

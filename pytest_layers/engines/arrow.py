@@ -31,6 +31,23 @@ class Arrow(Engine):
         pa.set_cpu_count(budget.cores)
         self.namespace = pa
 
+    def begin_window(self) -> None:
+        """Remember where the memory pool stands."""
+        pool = self.namespace.default_memory_pool()
+        self._before = pool.bytes_allocated(), pool.max_memory()
+
+    def end_window(self) -> dict[str, float]:
+        """What the memory pool holds more than before, and held at most if that was more than ever before.
+
+        Its mark of the most it held can't be reset: where it was higher before the window, nothing is known of it.
+        """
+        pool = self.namespace.default_memory_pool()
+        held, most = self._before
+        figures = {"pool_bytes": float(pool.bytes_allocated() - held)}
+        if pool.max_memory() > most:
+            figures["pool_peak_bytes"] = float(pool.max_memory() - held)
+        return figures
+
     def scan(self, dataset: Dataset) -> Any:
         """A lazy `Dataset` of Parquet or Arrow files; the latter are memory-mapped."""
         parquet = partial(self.namespace.dataset.dataset, format="parquet")

@@ -34,7 +34,7 @@ class ModinDask(ModinFamily):
         self._workers.begin_window()
 
     def end_window(self) -> dict[str, float]:
-        """`spilled_bytes`, `shuffle_bytes`, `sent_bytes`: what the workers counted."""
+        """`spilled_bytes`, `shuffle_bytes`, `sent_bytes`, `held_bytes`: what the workers counted."""
         return self._workers.end_window()
 
     def nodes(self) -> list[dict[str, Any]]:

@@ -42,3 +42,14 @@ class TestArrow(EngineContract):
 
     def cores_seen(self, engine):
         return engine.namespace.cpu_count()
+
+    def test_tells_what_its_memory_pool_holds(self, engine, sales):
+        engine.begin_window()
+        table = engine.read(sales)
+        sorted_rows = table.sort_by("amount")
+        held = engine.end_window()
+        assert held["pool_bytes"] >= 0.9 * (table.nbytes + sorted_rows.nbytes)
+        assert held["pool_peak_bytes"] >= held["pool_bytes"]
+        del table, sorted_rows
+        engine.begin_window()
+        assert engine.end_window() == {"pool_bytes": 0.0}

@@ -59,6 +59,12 @@ class TestFrames:
         assert engine.collect(frame["order_id"].min().to_delayed()).to_pydict() == {"value": [0]}
         assert isinstance(engine.collect(frame["amount"]), pa.Table)
 
+    def test_tells_what_workers_hold(self, engine, sales):
+        engine.begin_window()
+        frame = engine.read(sales)
+        assert engine.end_window()["held_bytes"] > 0.5 * sales.arrow_bytes
+        del frame
+
     def test_a_shuffle_is_no_spill(self, engine, sales):
         frame = engine.scan(sales).shuffle("customer")
         engine.begin_window()
