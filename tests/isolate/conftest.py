@@ -68,6 +68,11 @@ if __name__ == "__main__":
 """
 
 
+def heed_interrupts():
+    """In a child before exec: a shell has what it starts in the background ignore Ctrl-C, and all below it too."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _is_tagged(pid: int, tag: str) -> bool:
     return procfs.has_in_environment(pid, tag) or tag in procfs.command_line(pid)
 
@@ -173,6 +178,7 @@ class Inner:
             env=self.ground.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509  (this process has one thread)
             **kwargs,
         )
 
