@@ -14,7 +14,8 @@ HEAD = """
     BROKEN = mark.memory_ceiling("8MiB")
 
     def hold():
-        return bytearray(b"x") * (32 * 2**20)
+        # More than malloc ever keeps for later, so that it is new memory in pytest's own process too.
+        return bytearray(b"x") * (48 * 2**20)
 """
 
 
