@@ -85,6 +85,9 @@ urgent_revenue = together(
     pytest.mark.min_cores("80%", pandas=None, pandas_arrow=None, modin_dask="75%", spark="60%"),
 )
 
+# For a regression that has Python go through the rows: it takes seconds for what the good twin does in a moment.
+smaller = pytest.mark.sizes("2M")
+
 # A plain test: one line is held at a time, whatever their number.
 LINES = 1_000_000
 statement = pytest.mark.memory_ceiling("16MiB")

@@ -42,7 +42,7 @@ def loop_over_values(sales):
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="loops over the values of whole columns")
 @pytest.mark.filterwarnings("ignore:.*defaulting to pandas")
-@pytest.mark.sizes("2M")
+@budgets.smaller
 def test_loop_over_values(engine, sales, measured):
     import pyarrow as pa
 

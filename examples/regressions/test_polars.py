@@ -26,10 +26,6 @@ def test_collect_first(engine, sales, measured):
     assert_same_rows(result, engine.collect(reports_for(engine).north_revenue(frame)))
 
 
-SMALLER = pytest.mark.sizes("2M")
-"""Python takes seconds for what the good twin, at 8M rows, does in a moment."""
-
-
 def is_urgent(note):
     return re.search(URGENT, note) is not None
 
@@ -42,7 +38,7 @@ def call_for_each_row(sales):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="map_elements calls Python for each row, under the GIL")
-@SMALLER
+@budgets.smaller
 def test_call_for_each_row(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:
@@ -59,7 +55,7 @@ def loop_over_rows(sales):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="collects, and loops over the rows in Python")
-@SMALLER
+@budgets.smaller
 def test_loop_over_rows(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:

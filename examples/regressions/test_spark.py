@@ -54,7 +54,7 @@ def call_for_each_row(sales):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="a Python function is called for each row")
-@pytest.mark.sizes("2M")
+@budgets.smaller
 def test_call_for_each_row(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:

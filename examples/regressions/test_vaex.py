@@ -27,10 +27,6 @@ def test_values_first(engine, sales, measured):
     assert_same_rows(result, engine.collect(reports_for(engine).north_revenue(frame)))
 
 
-SMALLER = pytest.mark.sizes("2M")
-"""Python takes seconds for what the good twin, at 8M rows, does in a moment."""
-
-
 def is_urgent(note):
     return note is not None and re.search(URGENT, note) is not None
 
@@ -43,7 +39,7 @@ def apply_to_each_row(sales):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="apply calls Python for each row, and holds their objects")
-@SMALLER
+@budgets.smaller
 def test_apply_to_each_row(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:
@@ -59,7 +55,7 @@ def loop_over_values(sales):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="loops over the values of whole columns")
-@SMALLER
+@budgets.smaller
 def test_loop_over_values(engine, sales, measured):
     frame = engine.scan(sales)
     with measured:

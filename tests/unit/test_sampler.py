@@ -434,7 +434,10 @@ class TestThreads:
     def switches(self, monkeypatch):
         """Switches of threads by number; those that are not here have none."""
         switches = {}
-        found = lambda pid, thread: switches.get(int(thread), Switches(0, 0))  # noqa: E731
+
+        def found(pid, thread):
+            return switches.get(int(thread), Switches(0, 0))
+
         monkeypatch.setattr(procfs, "switches", found)
         return switches
 
