@@ -234,7 +234,7 @@ def test_figures_are_counted_where_they_belong(cluster, run):
     case = ran.case("test_one_holds_and_all_spin[ray]")
     cost = case.measurement
     least, most = sorted(cost.nodes, key=lambda node: node.growth.upper_bytes)
-    assert 200 <= most.growth.lower_bytes / MIB <= most.growth.upper_bytes / MIB < 230
+    assert 199 <= most.growth.lower_bytes / MIB <= most.growth.upper_bytes / MIB < 230
     assert 60 <= least.growth.lower_bytes / MIB <= least.growth.upper_bytes / MIB < 90
     # What the process of the test puts into the store counts for itself, and for its node.
     assert 320 <= cost.growth.lower_bytes / MIB < 390

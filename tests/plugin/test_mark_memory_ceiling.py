@@ -37,7 +37,8 @@ def test_growth_below_passes_and_above_fails(layers):
     below, above = ran.verdict("test_below"), ran.verdict("test_above")
     assert (below.outcome, above.outcome) == ("passed", "failed")
     assert below.limit_value == above.limit_value == 16 * 2**20
-    assert 8 * 2**20 <= below.measured_value < 12 * 2**20
+    # What the interpreter gives back meanwhile makes the growth a little less than what is held.
+    assert 7 * 2**20 <= below.measured_value < 12 * 2**20
     assert 31 * 2**20 <= above.measured_value < 36 * 2**20
     assert ran.case("test_above").reason == above.text
     assert above.text in ran.section("test_above")
