@@ -35,6 +35,9 @@ ENVIRONMENT = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what a FutureWarning at every start asks for
     "RAY_memory_monitor_refresh_ms": "0",  # it kills workers when other programs fill the machine
     "RAY_AUTH_MODE": "token",
+    # Ray ends workers beyond its cores that were idle for a second: whether a window had to start
+    # them anew (100 MiB and more than a second of CPU each) was a matter of luck.
+    "RAY_idle_worker_killing_time_threshold_ms": "3600000",
 }
 """What must be set before Ray is imported, here and in all that it starts."""
 

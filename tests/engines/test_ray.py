@@ -1,4 +1,5 @@
 import ipaddress
+import os
 import time
 from pathlib import Path
 
@@ -91,6 +92,22 @@ class TestRayAlone:
         assert engine.collect(task.remote(sales.path, 0)).num_rows == 5
         counter = ray.remote(Counter).remote()
         assert ray.get([counter.add.remote(number) for number in (1, 2, 3)]) == [1, 3, 6]
+
+    def test_idle_workers_stay(self, engine):
+        ray = engine.namespace
+
+        def work():
+            time.sleep(0.5)  # long enough for all to be at work at once
+            return os.getpid()
+
+        def pids():
+            task = ray.remote(num_cpus=0)(work)
+            return set(ray.get([task.remote() for _ in range(2 * engine.cores)]))
+
+        workers = pids()
+        assert len(workers) > engine.cores
+        time.sleep(3)  # Ray looks at idle ones every now and then
+        assert all(psutil.pid_exists(pid) for pid in workers)
 
     def test_store_and_spill(self, engine, sales):
         ray = engine.namespace
