@@ -6,7 +6,7 @@ launch gives the child's messages -> findings -> measurement -> verdicts -> they
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -20,7 +20,7 @@ from pytest_layers.errors import LayersError
 from pytest_layers.isolate.child import inside
 from pytest_layers.isolate.place import Place
 from pytest_layers.judge import limits as judge
-from pytest_layers.judge import speedup
+from pytest_layers.judge import repeats, speedup
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.findings import Findings
 from pytest_layers.outcome import conclude, expect_stop, failed_report, has_passed, went_well
@@ -38,8 +38,6 @@ from pytest_layers.records import (
 )
 from pytest_layers.settings import default_cache_dir
 
-ATTEMPTS = 3
-"""How often a case is run while its verdict is inconclusive and another run may settle it."""
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
 NEVER_ENTERED = "`measured` was never entered"
@@ -82,12 +80,14 @@ class Runner:
         return reports
 
     def _run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
-        for number in range(1, ATTEMPTS + 1):
-            attempt = self._attempt(item, plan, finer=number > 1)
+        runs: list[repeats.Run] = []
+        while True:
+            attempt = self._attempt(item, plan, finer=bool(runs))
             measurement = self._measurement(plan, attempt)
-            result = self._result(plan, attempt, measurement, number)
-            if not self._is_doubtful(attempt, result):
+            runs.append(self._verdicts(plan, attempt, measurement))
+            if not self._is_open(attempt, measurement, runs):
                 break
+        result = self._result(plan, attempt, measurement, runs)
         if attempt.exit_reason is not None:
             pytest.exit(attempt.exit_reason, attempt.exit_status)
         if _went_through(attempt):
@@ -97,7 +97,11 @@ class Runner:
         return reports
 
     def _result(
-        self, plan: Plan, attempt: Attempt, measurement: Measurement | None, number: int
+        self,
+        plan: Plan,
+        attempt: Attempt,
+        measurement: Measurement | None,
+        runs: Sequence[repeats.Run],
     ) -> CaseResult:
         return CaseResult(
             case=plan.case,
@@ -106,19 +110,20 @@ class Runner:
             data_bytes=attempt.data_bytes,
             limits=plan.limits,
             measurement=measurement,
-            verdicts=self._verdicts(plan, attempt, measurement),
-            attempts=number,
+            verdicts=repeats.together(runs),
+            attempts=len(runs),
             isolation="engine" if attempt.reused else "case",
         )
 
-    def _is_doubtful(self, attempt: Attempt, result: CaseResult) -> bool:
-        """Whether to run the case once more: in a kept engine anything but a pass is."""
-        if attempt.reused and not (went_well(attempt.reports) and _all_passed(result.verdicts)):
+    def _is_open(
+        self, attempt: Attempt, measurement: Measurement | None, runs: Sequence[repeats.Run]
+    ) -> bool:
+        """Whether to run the case once more: after anything but a pass in a kept engine, in doubt elsewhere."""
+        if attempt.reused and not (went_well(attempt.reports) and _all_passed(runs[-1])):
             return True
-        cost = result.measurement
-        if cost is None or attempt.call is None or not has_passed(attempt.call):
+        if measurement is None or attempt.call is None or not has_passed(attempt.call):
             return False
-        return judge.worth_repeating(result.verdicts, cost, runs=result.attempts)
+        return len(runs) < self._settings.repeat and repeats.worth_repeating(runs, measurement)
 
     def _judge_speedup(self, item: pytest.Item, plan: Plan, result: CaseResult) -> CaseResult:
         """The result with the verdict on `min_speedup`, where that is a limit of the case."""
@@ -193,7 +198,9 @@ class Runner:
             data_bytes=place.data_bytes,
             rows=place.rows,
         )
-        result = self._result(plan, attempt, self._measurement(plan, attempt), 1)
+        measurement = self._measurement(plan, attempt)
+        runs = [self._verdicts(plan, attempt, measurement)]
+        result = self._result(plan, attempt, measurement, runs)
         result = dataclasses.replace(result, isolation="none")
         limit = _speedup_limit(plan)
         if limit is not None and _went_through(attempt):
@@ -285,7 +292,7 @@ def _went_through(attempt: Attempt) -> bool:
     return attempt.finished and attempt.call is not None and has_passed(attempt.call)
 
 
-def _all_passed(verdicts: tuple[Verdict, ...]) -> bool:
+def _all_passed(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.outcome == "passed" for verdict in verdicts)
 
 

@@ -91,20 +91,6 @@ def unmeasured(limit: Limit, reason: str) -> Verdict:
     return Verdict(limit, "inconclusive", 0, 0, f"{limit.kind} {limit.asked} not judged: {reason}")
 
 
-def worth_repeating(verdicts: Iterable[Verdict], measurement: Measurement, *, runs: int) -> bool:
-    """Whether measuring once more after so many `runs`, in a finer way, may make a verdict sure.
-
-    A broken floor is confirmed once: waiting for a disk or a stolen core leaves cores idle that the code wanted.
-    """
-    found = {(verdict.limit.kind, verdict.outcome) for verdict in verdicts}
-    doubtful = {kind for kind, outcome in found if outcome == "inconclusive"}
-    if runs == 1 and ("min_cores", "failed") in found:
-        doubtful.add("min_cores")
-    if measurement.cpu_seconds < LEAST_CPU_SECONDS:
-        doubtful.discard("min_cores")
-    return bool(doubtful)
-
-
 def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
     ceiling = limit_bytes(limit, ground)
     bracket = _bracket(limit, measurement)

@@ -101,6 +101,9 @@ OPTIONS = {
     "--layers-cores=many": (
         "--layers-cores: 'many' is not a number of cores; write a whole number, 1 or more"
     ),
+    "--layers-repeat=0": (
+        "--layers-repeat: '0' is not a number of runs; write a whole number, 1 or more"
+    ),
     "--layers-isolation=process": (
         "--layers-isolation: 'process' is not a way to isolate; write case, engine, none"
     ),

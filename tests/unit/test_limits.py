@@ -218,44 +218,6 @@ class TestStopLines:
         assert limits.stop_lines([ceiling("2x")], GROUND) == StopLines(400 * MIB + GIB)
 
 
-class TestWorthRepeating:
-    def verdict(self, limit, measurement=MEASURED):
-        return judge(limit, measurement, GROUND)
-
-    def test_sure_verdicts_are_not(self):
-        sure = [
-            self.verdict(ceiling("1GiB")),
-            self.verdict(ceiling("1B")),
-            self.verdict(floor("1")),
-        ]
-        assert not limits.worth_repeating(sure, MEASURED, runs=1)
-
-    def test_a_doubtful_ceiling_is(self):
-        assert limits.worth_repeating([self.verdict(ceiling("205MiB"))], MEASURED, runs=1)
-
-    def test_a_doubtful_floor_is(self):
-        assert limits.worth_repeating([self.verdict(floor("2.05"))], MEASURED, runs=1)
-
-    def test_a_broken_floor_is_to_be_confirmed(self):
-        broken = self.verdict(floor("3"))
-        assert broken.outcome == "failed"
-        assert limits.worth_repeating([broken], MEASURED, runs=1)
-
-    def test_a_floor_that_was_broken_twice_is_broken(self):
-        broken, doubtful = self.verdict(floor("3")), self.verdict(ceiling("205MiB"))
-        assert not limits.worth_repeating([broken], MEASURED, runs=2)
-        assert limits.worth_repeating([broken, doubtful], MEASURED, runs=2)
-
-    def test_a_window_too_short_for_cores_is_not(self):
-        tiny = measured(wall_seconds=0.1, cpu_seconds=0.1)
-        assert not limits.worth_repeating([self.verdict(floor("2"), tiny)], tiny, runs=1)
-
-    def test_a_doubtful_ceiling_of_a_short_window_is(self):
-        tiny = measured(wall_seconds=0.1, cpu_seconds=0.1)
-        doubtful = [self.verdict(floor("2"), tiny), self.verdict(ceiling("205MiB"), tiny)]
-        assert limits.worth_repeating(doubtful, tiny, runs=1)
-
-
 def test_a_limit_without_a_measurement_is_not_judged():
     verdict = limits.unmeasured(ceiling("1x"), "the case crashed")
     assert verdict.outcome == "inconclusive"

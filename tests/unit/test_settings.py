@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_layers.settings import TABLE, Settings
+from pytest_layers.options import TABLE
+from pytest_layers.settings import Settings
 from pytest_layers.units import Size
 
 ROWS = {row.name: row for row in TABLE}
