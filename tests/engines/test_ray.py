@@ -17,6 +17,7 @@ pytestmark = pytest.mark.real
 
 GIB = 1 << 30
 SECONDS_TO_STOP = 15
+SECONDS_TO_MEET = 120
 
 
 class TestRay(EngineContract):
@@ -93,19 +94,18 @@ class TestRayAlone:
         counter = ray.remote(Counter).remote()
         assert ray.get([counter.add.remote(number) for number in (1, 2, 3)]) == [1, 3, 6]
 
-    def test_idle_workers_stay(self, engine):
-        ray = engine.namespace
+    def test_idle_workers_stay(self, engine, tmp_path):
+        ray, count = engine.namespace, 2 * engine.cores
 
-        def work():
-            time.sleep(0.5)  # long enough for all to be at work at once
+        def meet():
+            (tmp_path / str(os.getpid())).touch()
+            while len(list(tmp_path.iterdir())) < count:
+                time.sleep(0.05)
             return os.getpid()
 
-        def pids():
-            task = ray.remote(num_cpus=0)(work)
-            return set(ray.get([task.remote() for _ in range(2 * engine.cores)]))
-
-        workers = pids()
-        assert len(workers) > engine.cores
+        task = ray.remote(num_cpus=0)(meet)
+        workers = set(ray.get([task.remote() for _ in range(count)], timeout=SECONDS_TO_MEET))
+        assert len(workers) == count
         time.sleep(3)  # Ray looks at idle ones every now and then
         assert all(psutil.pid_exists(pid) for pid in workers)
 

@@ -16,13 +16,13 @@ HANGS = {
 
 def test_every_hang_is_one_failed_test(inner):
     tests = [f"def test_{name}():\n    {body}\n" for name, body in HANGS.items()]
-    session = inner.run("\n".join([*tests, "def test_last(): pass"]), "--layers-timeout=1.2s")
+    session = inner.run("\n".join([*tests, "def test_last(): pass"]), "--layers-timeout=3s")
 
     expected = {f"test_{name}": "failed" for name in HANGS} | {"test_last": "passed"}
     assert session.outcomes == expected
     for name in HANGS:
         failure = session.failure(f"test_{name}")
-        assert "stopped at the timeout of 1.20 s (--layers-timeout) during call, " in failure
+        assert "stopped at the timeout of 3.00 s (--layers-timeout) during call, " in failure
         assert " after its start; last reading 2" in failure
     for name in HANGS.keys() - {"blocks_all_signals"}:
         assert f"in test_{name}\n" in session.text, "the stack of the hanging thread"
@@ -43,7 +43,7 @@ def test_hangs_outside_the_call(inner):
         def test_after(hangs_after): pass
         def test_last(): pass
         """,
-        "--layers-timeout=1.2s",
+        "--layers-timeout=3s",
     )
     assert session.outcomes == {
         "test_before": "error",
@@ -55,7 +55,7 @@ def test_hangs_outside_the_call(inner):
 
 
 def test_stack_is_shown_without_capture(inner):
-    session = inner.run("def test_hangs(): time.sleep(99)", "--layers-timeout=1.2s", "-s")
+    session = inner.run("def test_hangs(): time.sleep(99)", "--layers-timeout=3s", "-s")
     assert "in test_hangs\n" in session.text
     assert session.outcomes == {"test_hangs": "failed"}
 
