@@ -7,6 +7,7 @@ import gc
 import logging
 import multiprocessing
 import socket
+import time
 from collections.abc import Callable
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -25,6 +26,8 @@ REACH_SECONDS = 5.0
 CALL_SECONDS = 30.0
 """For all workers of the user's to answer."""
 _SECONDS_TO_CLOSE = 5.0
+_SECONDS_TO_SETTLE = 60.0
+_SECONDS_TO_LOOK_AGAIN = 0.01
 _LINES = 1024
 """Probes that may hold a line to this process."""
 _CONFIG = {
@@ -69,7 +72,9 @@ class DaskWorkers:
         self._warm_up(modules)
 
     def begin_window(self) -> None:
-        """Remember where the counters of the workers stand; have probes read workers elsewhere."""
+        """Let workers of our own come to rest, remember where counters stand, have probes read workers elsewhere."""
+        if self._cluster:
+            self._settle()
         self._before = self._counters()
         if self._probes:
             self._probes.begin()
@@ -141,6 +146,33 @@ class DaskWorkers:
             pq.read_table(file).to_pandas().groupby("key").sum()
 
         self.client.run(work)
+
+    def _settle(self) -> None:
+        """Wait for what runs in the background, and have workers give back what they need no more.
+
+        What reading the data left there would be in the footprint when the window begins, and hide what it needs.
+        """
+
+        def give_back() -> None:
+            import ctypes
+            import gc
+
+            import pyarrow as pa
+
+            gc.collect()
+            pa.default_memory_pool().release_unused()
+            with contextlib.suppress(AttributeError):  # of glibc alone
+                ctypes.CDLL(None).malloc_trim(0)
+
+        deadline = time.monotonic() + _SECONDS_TO_SETTLE
+        while self._is_at_work() and time.monotonic() < deadline:
+            time.sleep(_SECONDS_TO_LOOK_AGAIN)
+        with contextlib.suppress(OSError):
+            _ask(self.client, give_back)
+
+    def _is_at_work(self) -> bool:
+        """Whether results are awaited: Modin's frames are."""
+        return any(future.status == "pending" for future in list(self.client.futures.values()))
 
     def _counters(self) -> dict[str, _Figures]:
         """The counters of each worker, by its address; none where the cluster is gone."""

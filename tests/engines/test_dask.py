@@ -95,6 +95,17 @@ class TestCluster:
         wait(futures, timeout=SECONDS_TO_FINISH)
         assert seconds_to_stop(engine) < SECONDS_TO_STOP
 
+    def test_comes_to_rest_before_the_window(self, engine):
+        def litter():
+            time.sleep(0.5)
+            loop = [bytearray(b"x") * 200_000_000]
+            loop.append(loop)  # what only the garbage collector frees
+
+        held = engine.session.submit(litter, pure=False)
+        engine.begin_window()
+        assert held.result(timeout=1) is None
+        assert max(one.memory_info().rss for one in workers()) < 300_000_000
+
     def test_work_that_kills_workers_is_an_error(self, engine):
         from distributed.scheduler import KilledWorker
 
