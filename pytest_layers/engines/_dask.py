@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
 import multiprocessing
 import socket
 import time
@@ -28,6 +29,8 @@ CALL_SECONDS = 30.0
 _SECONDS_TO_CLOSE = 5.0
 _SECONDS_TO_SETTLE = 60.0
 _SECONDS_TO_LOOK_AGAIN = 0.01
+_SECONDS_TO_GIVE_BACK = 0.25
+_STILL_BYTES = 8 << 20
 _LINES = 1024
 """Probes that may hold a line to this process."""
 _CONFIG = {
@@ -150,29 +153,40 @@ class DaskWorkers:
     def _settle(self) -> None:
         """Wait for what runs in the background, and have workers give back what they need no more.
 
-        What reading the data left there would be in the footprint when the window begins, and hide what it needs.
+        What reading the data left there would be in the footprint when the window begins, and hide what it needs. An
+        allocator may take a second over it: Arrow's jemalloc does.
         """
+        deadline = time.monotonic() + _SECONDS_TO_SETTLE
+        with contextlib.suppress(OSError):
+            while self._is_at_work() and time.monotonic() < deadline:
+                time.sleep(_SECONDS_TO_LOOK_AGAIN)
+            held, before = self._give_back(), math.inf
+            while before - held > _STILL_BYTES and time.monotonic() < deadline:
+                time.sleep(_SECONDS_TO_GIVE_BACK)
+                held, before = self._give_back(), held
 
-        def give_back() -> None:
+    def _give_back(self) -> int:
+        """Have workers free what they can; gives the bytes that they then hold."""
+
+        def give_back() -> int:
             import ctypes
             import gc
 
+            import psutil
             import pyarrow as pa
 
             gc.collect()
             pa.default_memory_pool().release_unused()
             with contextlib.suppress(AttributeError):  # of glibc alone
                 ctypes.CDLL(None).malloc_trim(0)
+            return int(psutil.Process().memory_info().rss)
 
-        deadline = time.monotonic() + _SECONDS_TO_SETTLE
-        while self._is_at_work() and time.monotonic() < deadline:
-            time.sleep(_SECONDS_TO_LOOK_AGAIN)
-        with contextlib.suppress(OSError):
-            _ask(self.client, give_back)
+        return sum(_ask(self.client, give_back).values())
 
     def _is_at_work(self) -> bool:
-        """Whether results are awaited: Modin's frames are."""
-        return any(future.status == "pending" for future in list(self.client.futures.values()))
+        """Whether results are awaited, as Modin's frames are, or workers are busy."""
+        awaited = any(future.status == "pending" for future in list(self.client.futures.values()))
+        return awaited or any(self.client.processing().values())
 
     def _counters(self) -> dict[str, _Figures]:
         """The counters of each worker, by its address; none where the cluster is gone."""
