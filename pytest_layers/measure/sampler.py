@@ -36,6 +36,8 @@ FINE_BYTES = 2**16
 LEAST_SLEEP_SECONDS = 0.0005
 PEEK_SECONDS = 0.0015
 PEEKED_PROCESSES = 4
+MAX_HELD = 5
+"""Processes that are told of where a case is stopped."""
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
 
@@ -333,6 +335,11 @@ class Sampler:
             ),
             notes=self._notes,
         )
+
+    def held(self) -> list[tuple[str, int, int]]:
+        """The largest processes at the last reading: name, pid and bytes."""
+        lives = sorted(self._tracker.lives.values(), key=lambda life: -life.sure)[:MAX_HELD]
+        return [(life.name, life.pid, life.sure) for life in lives]
 
     def _largest(self) -> list[Life]:
         """The processes that mattered most at the peak."""
