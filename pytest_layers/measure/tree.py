@@ -72,6 +72,12 @@ def freeze(pids: Iterable[int]) -> None:
         _send(pid, signal.SIGSTOP)
 
 
+def thaw(pids: Iterable[int]) -> None:
+    """Let these go on."""
+    for pid in pids:
+        _send(pid, signal.SIGCONT)
+
+
 def _alive(supervisor: int) -> dict[int, str]:
     """Command lines of all living processes below `supervisor`."""
     pids = [pid for pid in descendants(supervisor) if not procfs.is_dead(pid)]

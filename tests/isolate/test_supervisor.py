@@ -124,6 +124,31 @@ def test_within_its_hard_limit_a_case_goes_on(supervise):
     assert not told.of("stopped")
 
 
+def test_forks_near_their_hard_limit_go_on(supervise):
+    """They are held for the moments in which it is read that they are still within it."""
+    told = supervise(
+        """
+        def churn():
+            for _ in range(40):
+                hold(20 * MIB, 0.005)
+
+        def main():
+            shared = b"x" * (100 * MIB)
+            mark("begin")
+            for _ in range(3):
+                if os.fork() == 0:
+                    churn()
+                    os._exit(0)
+            for _ in range(3):
+                assert os.wait()[1] == 0
+            mark("end")
+        """,
+        hard_limit_bytes=400 * MIB,
+    )
+    assert told.ended["status"] == 0
+    assert not told.of("stopped")
+
+
 def test_without_a_hard_limit_none_is_told(supervise):
     assert supervise("pass").ended["hard_limit"] is None
 
