@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,20 @@ class Attempt:
     seconds: float = 0.0
 
     @property
+    def hard_limit(self) -> dict[str, Any] | None:
+        """Its bytes, who kept it and how many processes the kernel killed for it; None without one."""
+        told = self.ended or self.rested
+        return told["hard_limit"] if told else None
+
+    @property
+    def died_at_limit(self) -> bool:
+        """Whether the case's own process was ended at the hard limit, by whoever kept it."""
+        if self.stopped is not None:
+            return bool(self.stopped["why"] == "hard_limit")
+        limit, ended = self.hard_limit, self.ended
+        return bool(limit and limit["kills"] and ended and ended["status"] == -signal.SIGKILL)
+
+    @property
     def call(self) -> pytest.TestReport | None:
         """The report of the call phase."""
         return call_of(self.reports)
@@ -72,11 +87,12 @@ def how_it_ended(attempt: Attempt, when: str) -> str:
         how, _, rest = "\n".join(attempt.collect_errors).partition("\n")
         return f"{how} {where}\n{rest}".strip()
     if attempt.stopped is not None:
-        return _why_stopped(attempt.stopped, where)
-    return f"the test's process {_kind_of_end(attempt.ended)} {where}"
+        return "\n".join([_why_stopped(attempt.stopped, where), *_held(attempt)])
+    told = f"the test's process {kind_of_end(attempt.ended)} {where}"
+    return "\n".join([told, *_held(attempt)]) if attempt.died_at_limit else told
 
 
-def _kind_of_end(ended: Message) -> str:
+def kind_of_end(ended: Message) -> str:
     """Its exit status or signal, and who may have sent that."""
     status: int = ended["status"]
     if status >= 0:
@@ -84,6 +100,9 @@ def _kind_of_end(ended: Message) -> str:
     how = f"ended with {launch.signal_name(-status)}"
     if status != -signal.SIGKILL:
         return how
+    limit = ended["hard_limit"]
+    if limit and limit["kills"]:
+        return f"{how}, killed by the kernel at {_hard_limit(limit['limit_bytes'])}"
     if ended["oom_killed"]:
         return f"{how}, killed by the kernel's OOM killer"
     return f"{how} (killed from outside, or out of memory in a container)"
@@ -110,4 +129,21 @@ def _why_stopped(stopped: Message, where: str) -> str:
             f"stopped at {footprint}, before it took the machine's last memory"
             f" ({limit} were left for it) {where}"
         )
+    if stopped["why"] == "hard_limit":
+        return f"stopped at {footprint}, past {_hard_limit(stopped['limit_bytes'])} {where}"
     return f"stopped at {footprint}, far past its memory ceiling (line drawn at {limit}) {where}"
+
+
+def _held(attempt: Attempt) -> Iterator[str]:
+    """Which processes held what: at the stop, else at the peak."""
+    if attempt.stopped is not None:
+        held = attempt.stopped["held"]
+    else:
+        found = attempt.findings.processes if attempt.findings else ()
+        held = [(one.name, one.pid, one.at_peak_bytes) for one in found[:5]]
+    for name, pid, size in held:
+        yield f"held then: {format_bytes(size):>9}  {name} (pid {pid})"
+
+
+def _hard_limit(limit_bytes: int) -> str:
+    return f"the hard limit of {format_bytes(limit_bytes)} (--layers-hard-limit)"

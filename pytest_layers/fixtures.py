@@ -133,7 +133,8 @@ def size(request: pytest.FixtureRequest, _layers_size: Size) -> int:
     from pytest_layers.datasets.sales import BYTES_PER_ROW
     from pytest_layers.measure.machine import memory_limit_bytes
 
-    return _layers_size.resolve_rows(bytes_per_row=BYTES_PER_ROW, ram_bytes=memory_limit_bytes())
+    ram_bytes = request.config.stash[state.SETTINGS].memory_bytes(memory_limit_bytes())
+    return _layers_size.resolve_rows(bytes_per_row=BYTES_PER_ROW, ram_bytes=ram_bytes)
 
 
 @pytest.fixture

@@ -68,6 +68,13 @@ def _folder(given: Any) -> Path:
     return Path(given).expanduser().absolute()
 
 
+def _some_bytes(given: Any) -> int:
+    size = parse_bytes(given)
+    if not size:
+        raise ValueError(f"{given!r} is no memory at all; write 512MiB or 2GiB")
+    return size
+
+
 def _ceiling(given: Any) -> str:
     parse_amount(given)
     return str(given)
@@ -250,6 +257,16 @@ TABLE = (
         flag="--layers-ray-store",
         metavar="SIZE",
         ini="layers_ray_store",
+    ),
+    Setting(
+        "hard_limit",
+        "run every case as on a machine with that much memory: a case that takes more is ended at"
+        " once, and the report says what its engine did (default: no limit)",
+        0,
+        _some_bytes,
+        flag="--layers-hard-limit",
+        metavar="SIZE",
+        ini="layers_hard_limit",
     ),
     Setting(
         "spark_master",

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_layers.records import CaseResult, to_json
-from pytest_layers.report import junit, text
+from pytest_layers.records import CaseResult, Measurement, to_json
+from pytest_layers.report import junit, text, timeline
 
 
 class LimitBroken(AssertionError):  # noqa: N818  (a finding, not a fault)
@@ -86,7 +86,9 @@ def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
 
 
 def expect_stop(item: pytest.Item, report: pytest.TestReport) -> None:
-    """A case stopped far past its ceiling has broken it: where an xfail without condition expected that, this is it."""
+    """A case stopped at a line of its memory has broken a limit: where an xfail without condition expected that, this
+    is it.
+    """
     if item.config.getoption("runxfail", False):
         return
     for mark in item.iter_markers("xfail"):
@@ -99,11 +101,19 @@ def _failure(item: pytest.Item, result: CaseResult) -> str:
     """The text of broken limits, with the test named as one would from where pytest was started."""
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
     nodeid = "::".join((path, item.nodeid.partition("::")[2]))
-    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    shown = text.failure(result, nodeid=nodeid, ascii_only=ascii_only)
+    shown = text.failure(result, nodeid=nodeid, ascii_only=_ascii_only())
     if any(verdict.outcome == "failed" for verdict in result.verdicts):
         return shown
     return f"inconclusive, a failure for --layers-strict: {shown}"
+
+
+def drawn(cost: Measurement) -> str:
+    """The window of a case, drawn for the terminal."""
+    return "\n".join(timeline.draw(cost, ascii_only=_ascii_only()))
+
+
+def _ascii_only() -> bool:
+    return "utf" not in (sys.stdout.encoding or "").lower()
 
 
 def _representation(item: pytest.Item, message: str) -> Any:
@@ -126,7 +136,7 @@ def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
         if report.skipped:
             return "skipped", _skip_reason(report)
         if report.failed:
-            return ("failed" if report.when == "call" else "error"), _first_line(report)
+            return ("failed" if report.when == "call" else "error"), first_line(report)
         if getattr(report, "layers_inconclusive", False):
             return "inconclusive", ""
     return "passed", ""
@@ -138,7 +148,8 @@ def _skip_reason(report: pytest.TestReport) -> str:
     return str(report.longrepr)
 
 
-def _first_line(report: pytest.TestReport) -> str:
+def first_line(report: pytest.TestReport) -> str:
+    """Of its failure's message."""
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash is not None else report.longreprtext
     return str(message).strip().partition("\n")[0]

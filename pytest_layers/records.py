@@ -270,6 +270,20 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Survival:
+    """What became of a case that had no more memory than its hard limit."""
+
+    limit_bytes: int
+    """All the memory of its process tree, its start included."""
+    kept_by: str
+    """`kernel` (a cgroup of the case's own) or `supervisor`."""
+    outcome: str
+    """`finished`, `spilled`, `died`, or `failed` where the test's own error does not speak of memory."""
+    text: str
+    """The same in a few words: how much was spilled, of what it died."""
+
+
+@dataclass(frozen=True)
 class CaseResult:
     """One case of the run: its outcome, and what is known of it."""
 
@@ -286,6 +300,8 @@ class CaseResult:
     isolation: str = "case"
     reason: str = ""
     """Why it failed or was skipped, in one line."""
+    survival: Survival | None = None
+    """Under a hard limit, where the test was run."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from pytest_layers.judge import limits as judge
 from pytest_layers.judge import repeats, speedup
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.findings import Findings
-from pytest_layers.outcome import conclude, expect_stop, failed_report, has_passed, went_well
+from pytest_layers.outcome import conclude, drawn, expect_stop, failed_report, has_passed, went_well
 from pytest_layers.processes import Processes, Progress
 from pytest_layers.records import (
     CaseResult,
@@ -37,6 +37,7 @@ from pytest_layers.records import (
     from_json,
 )
 from pytest_layers.settings import default_cache_dir
+from pytest_layers.survival import survival
 
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
@@ -51,7 +52,7 @@ class Runner:
         self._config = config
         self._settings = config.stash[state.SETTINGS]
         self._progress = progress
-        self._ram_bytes = machine.memory_limit_bytes()
+        self._ram_bytes = self._settings.memory_bytes(machine.memory_limit_bytes())
         self._processes = Processes(config, self._stop_lines, progress)
 
     def run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
@@ -92,7 +93,7 @@ class Runner:
             pytest.exit(attempt.exit_reason, attempt.exit_status)
         if _went_through(attempt):
             result = self._judge_speedup(item, plan, result)
-        reports = [*attempt.reports, *self._missing_reports(item, attempt)]
+        reports = [*attempt.reports, *self._missing_reports(item, attempt, measurement)]
         conclude(item, reports, result, strict=self._settings.strict)
         return reports
 
@@ -113,6 +114,7 @@ class Runner:
             verdicts=repeats.together(runs),
             attempts=len(runs),
             isolation="engine" if attempt.reused else "case",
+            survival=survival(attempt, measurement),
         )
 
     def _is_open(
@@ -246,15 +248,20 @@ class Runner:
             return ()
         return tuple(judge.unmeasured(limit, NEVER_ENTERED) for limit in plan.limits)
 
-    def _missing_reports(self, item: pytest.Item, attempt: Attempt) -> Iterator[pytest.TestReport]:
+    def _missing_reports(
+        self, item: pytest.Item, attempt: Attempt, cost: Measurement | None
+    ) -> Iterator[pytest.TestReport]:
         """What a child that died did not send: the failure in its place, and a teardown."""
         when = phase_of_death(attempt)
         if when is None:
             return
         tail = (attempt.ended or {}).get("tail", "").strip()
         message = how_it_ended(attempt, when)
+        if attempt.died_at_limit and cost is not None:
+            message = f"{message}\n\n{drawn(cost)}"
         report = failed_report(item, when, message, tail=tail, seconds=attempt.seconds)
-        if when == "call" and (attempt.stopped or {}).get("why") == "memory":
+        ran_away = (attempt.stopped or {}).get("why") == "memory"
+        if when == "call" and (ran_away or attempt.died_at_limit):
             expect_stop(item, report)
         yield report
         if when != "teardown":

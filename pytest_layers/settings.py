@@ -41,18 +41,24 @@ class Settings:
     spark_heap: int
     """0 for what the engine derives from the machine's memory; so for the store."""
     ray_store: int
+    hard_limit: int
+    """Memory that a case has; 0 for all of the machine's."""
     spark_master: str
     """Empty for a Spark of the case's own; so for Dask's and Ray's."""
     dask_scheduler: str
     ray_address: str
 
-    def budget(self, engine: type[Engine], temp_dir: Path, memory_bytes: int) -> Budget:
+    def memory_bytes(self, machine_bytes: int) -> int:
+        """The memory that a case has: the machine's, or the hard limit where that is less."""
+        return min(machine_bytes, self.hard_limit or machine_bytes)
+
+    def budget(self, engine: type[Engine], temp_dir: Path, machine_bytes: int) -> Budget:
         """What an engine is given to run on, in the folder of its case, of the machine's memory."""
         from pytest_layers.records import Budget
 
         return Budget(
             cores=self.cores,
-            memory_bytes=memory_bytes,
+            memory_bytes=self.memory_bytes(machine_bytes),
             temp_dir=str(temp_dir),
             address=getattr(self, engine.address_setting) if engine.address_setting else "",
             heap_bytes=self.spark_heap,

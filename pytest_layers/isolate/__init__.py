@@ -4,7 +4,10 @@ wire        the messages, one JSON object a line
 job         what a supervisor is asked to do
 launch      the parent's side: start a supervisor, give its messages
 supervise   between the two: start the child, adopt, sample, stop, end the tree (standard library alone)
+first       the first process of a case
 brake       where a case is stopped
+hard_limit  all the memory that a case has: kept by the kernel where it can, else by the brake
+cgroup      the memory cgroup of a case's own
 kernel      what it asks of the kernel for that
 child       the plugin's face inside the child: mark the window, send the reports
 place       a case in pytest's own process: the supervisor only looks on

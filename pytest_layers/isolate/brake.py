@@ -1,4 +1,4 @@
-"""Where a case is stopped: the lines drawn by its ceilings, and by what the machine can spare."""
+"""Where a case is stopped: at its hard limit, and at lines drawn by its ceilings and by what the machine can spare."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ SPARE_CHECK_SECONDS = (0.05, 1.0)
 class Brake:
     """The lines of one case; `sampler.stop_bytes` is kept at the nearest."""
 
-    def __init__(self, sampler: Sampler, reserve_bytes: int) -> None:
+    def __init__(
+        self, sampler: Sampler, *, reserve_bytes: int = 0, hard_limit_bytes: int = 0
+    ) -> None:
         self._sampler = sampler
         self._reserve_bytes = reserve_bytes
+        self._hard_limit_bytes = hard_limit_bytes
         self._growth_bytes: int | None = None
         self._total_bytes: int | None = None
         self._machine_bytes: int | None = None
@@ -29,10 +32,20 @@ class Brake:
 
     def set(self) -> None:
         """Find the nearest line: the growth's within the window, the others always."""
-        lines = [self._total_bytes, self._machine_bytes]
+        self._sampler.stop_bytes = min(self._lines().values(), default=None)
+
+    def _lines(self) -> dict[str, int]:
+        """The nearest line of each kind, by whose it is."""
+        ceilings = [self._total_bytes]
         if self.in_window and self._growth_bytes is not None:
-            lines.append(self._growth_bytes + self._sampler.base_bytes)
-        self._sampler.stop_bytes = min((line for line in lines if line is not None), default=None)
+            ceilings.append(self._growth_bytes + self._sampler.base_bytes)
+        nearest = min((line for line in ceilings if line is not None), default=None)
+        lines = {
+            "hard_limit": self._hard_limit_bytes or None,
+            "memory": nearest,
+            "machine": self._machine_bytes,
+        }
+        return {whose: line for whose, line in lines.items() if line is not None}
 
     def look_at_machine(self, now: float) -> None:
         """What the machine can spare besides this case is a line too; looked at when it is due."""
@@ -46,8 +59,8 @@ class Brake:
         self._spare_due = now + min(latest, max(soonest, ahead))
 
     def passed(self) -> tuple[str, int] | None:
-        """The line that the footprint is past, by whose it is: `machine` or `memory`; None within it."""
+        """The line that the footprint is past, by whose it is: `hard_limit`, `memory` or `machine`; None within it."""
         line = self._sampler.stop_bytes
         if line is None or self._sampler.footprint_bytes <= line:
             return None
-        return ("machine" if line == self._machine_bytes else "memory"), line
+        return min(self._lines().items(), key=lambda pair: pair[1])

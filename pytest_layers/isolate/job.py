@@ -31,6 +31,8 @@ class Job:
     """Descriptors for the child's standard output and error; captured where empty."""
     reserve_bytes: int = 0
     """Memory to be left to the machine."""
+    hard_limit_bytes: int = 0
+    """All the memory that the case has, from its start on; no limit where 0."""
     share: float = 0.01
     """Of one core, for reading."""
     exit_seconds: float = EXIT_SECONDS

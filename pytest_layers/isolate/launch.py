@@ -16,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_layers.errors import ChildFailed
+from pytest_layers.isolate import cgroup
 from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, Message, decode, encode
-from pytest_layers.measure import tree
+from pytest_layers.measure import machine, tree
 from pytest_layers.records import to_json
 
 _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent.parent)
@@ -164,6 +165,8 @@ class Supervised:
         """What a supervisor that was killed could not do: end what names the case's folder, and remove that."""
         tree.end_tagged(self._job.temp_dir)
         shutil.rmtree(self._job.temp_dir, ignore_errors=True)
+        if self._job.hard_limit_bytes:
+            cgroup.remove_of(machine.cgroup_folders("memory"), self._process.pid)
 
 
 def signal_name(number: int) -> str:

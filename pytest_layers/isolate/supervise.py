@@ -12,13 +12,13 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from typing import Any
 
-from pytest_layers.isolate import kernel
+from pytest_layers.isolate import first, kernel
 from pytest_layers.isolate.brake import Brake
+from pytest_layers.isolate.hard_limit import HardLimit
 from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
@@ -54,7 +54,8 @@ class Supervisor:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._parent = os.getppid()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._first: first.First | None = None
+        self._hard_limit = HardLimit(job.hard_limit_bytes)
         self._tail = b""
         self._over = False
         self._stopped = False
@@ -78,7 +79,12 @@ class Supervisor:
         self._sampler = Sampler(
             root, self._segments, self._walk, spill=spill, share=self._job.share
         )
-        self._brake = Brake(self._sampler, self._job.reserve_bytes)
+        self._brake = Brake(
+            self._sampler,
+            reserve_bytes=self._job.reserve_bytes,
+            hard_limit_bytes=self._job.hard_limit_bytes,
+        )
+        self._brake.set()
         self._set_deadline()
         try:
             while not self._over:
@@ -92,7 +98,7 @@ class Supervisor:
 
     @property
     def _pid(self) -> int:
-        return self._child.pid if self._child else 0
+        return self._first.pid if self._first else 0
 
     def _walk(self) -> list[int]:
         """The processes of the case: all below us, or the one attached to and all below it but us."""
@@ -103,35 +109,10 @@ class Supervisor:
 
     def _start(self) -> tuple[int, int]:
         """Start the case's process; gives our ends of its wire."""
-        to_child, child_in = os.pipe()
-        child_out, from_child = os.pipe()
-        stdout, stderr = self._job.output or self._captured()
-        self._child = subprocess.Popen(
-            [*self._job.command, str(to_child), str(from_child)],
-            env=self._job.environment,
-            cwd=self._job.folder,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            pass_fds=(to_child, from_child),
-            start_new_session=True,
-            preexec_fn=self._prepare,  # noqa: PLW1509  (this process has one thread)
-        )
-        for descriptor in (to_child, from_child, *{stdout, stderr}):
-            os.close(descriptor)
-        return child_out, child_in
-
-    def _captured(self) -> tuple[int, int]:
-        self._output, write = os.pipe()
-        return write, write
-
-    def _prepare(self) -> None:
-        """In the child before exec: its cores, and no core dump from a test that aborts."""
-        kernel.end_with_parent()
-        if self._job.cores:
-            os.sched_setaffinity(0, self._job.cores)
-        kernel.forbid_core_dumps()
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self._first = first.start(self._job, self._hard_limit.make_cgroup(os.getpid()))
+        self._hard_limit.check(self._pid)
+        self._output = self._first.output
+        return self._first.wire_in, self._first.wire_out
 
     def _turn(self) -> None:
         """Wait for a message or for the next reading."""
@@ -259,7 +240,8 @@ class Supervisor:
         spent = self._sampler.cpu_seconds - self._rest_cpu_seconds
         footprint = self._sampler.footprint_bytes
         cores = spent / REST_SECONDS
-        self._tell(encode("rested", footprint_bytes=footprint, cores_used=cores))
+        told = self._hard_limit.told()
+        self._tell(encode("rested", footprint_bytes=footprint, cores_used=cores, hard_limit=told))
 
     def _watch(self) -> None:
         """Stop a runaway; notice the child's end and the parent's."""
@@ -275,22 +257,24 @@ class Supervisor:
             self._rested()
         if os.getppid() != self._parent or 0 < self._exit_due <= now:
             self._over = True
-        if self._child and self._ended():
+        if self._ended():
             self._over = True
 
     def _ended(self) -> bool:
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._pid, options) is not None
+        return self._first is not None and self._first.has_ended()
 
     def _stop(self, why: str, limit_bytes: int) -> None:
         """End the case, and say why. An attached process is not ours to end."""
         if self._stopped or self._job.attach:
             return
         self._stopped = self._over = True
+        if why != "timeout":
+            tree.freeze(self._walk())
         if self._in_window:
             self._send_findings(self._usage, finished=False)
         footprint = self._sampler.footprint_bytes
         fields = {"why": why, "limit_bytes": limit_bytes, "footprint_bytes": footprint}
+        fields["held"] = self._sampler.held()
         if why == "timeout":
             fields["timeout_seconds"] = self._job.timeout_seconds
             self._dump_stacks()
@@ -317,7 +301,7 @@ class Supervisor:
         self._sampler.close()
         left = [] if self._job.attach else self._end_tree()
         self._drain()
-        status = None if self._child is None else self._child.wait()
+        status = None if self._first is None else self._first.process.wait()
         segments = [] if self._job.attach else self._segments.remove_left()
         self._remove_folder()
         last = encode(
@@ -328,7 +312,9 @@ class Supervisor:
             segments=segments,
             footprint_bytes=self._sampler.last_bytes,
             oom_killed=machine.oom_kills() > self._oom_kills,
+            hard_limit=self._hard_limit.told(),
         )
+        self._hard_limit.remove()
         self._tell(last)
 
     def _end_tree(self) -> list[str]:

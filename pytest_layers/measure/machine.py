@@ -20,7 +20,7 @@ _UNLIMITED_BYTES = 2**60
 """cgroup v1 writes a number near 2**63 for "no limit"."""
 
 
-def _cgroup_paths(controller: str) -> Iterator[Path]:
+def cgroup_folders(controller: str) -> Iterator[Path]:
     """Folders of this process's cgroup for `controller`, from its own up to the root: v1 and v2."""
     try:
         lines = CGROUP_FILE.read_text().splitlines()
@@ -48,7 +48,7 @@ def _numbers(path: Path) -> list[float]:
 def _quota_cores() -> float:
     """The tightest CPU quota above this process, in cores; infinite where there is none."""
     quotas = [math.inf]
-    for folder in _cgroup_paths("cpu"):
+    for folder in cgroup_folders("cpu"):
         limit = _numbers(folder / "cpu.max")
         if not limit:
             limit = [
@@ -76,7 +76,7 @@ def memory_limit_bytes() -> int:
     import psutil
 
     limits = [float(psutil.virtual_memory().total)]
-    for folder in _cgroup_paths("memory"):
+    for folder in cgroup_folders("memory"):
         for name in ("memory.max", "memory.limit_in_bytes"):
             limits += [limit for limit in _numbers(folder / name) if 0 < limit < _UNLIMITED_BYTES]
     return int(min(limits))
@@ -85,7 +85,7 @@ def memory_limit_bytes() -> int:
 def memory_spare_bytes() -> int:
     """Memory the kernel could still give: `MemAvailable`, or what the tightest cgroup has left."""
     spare = [_mem_available_bytes()]
-    for folder in _cgroup_paths("memory"):
+    for folder in cgroup_folders("memory"):
         limit = _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
         if limit and limit[0] < _UNLIMITED_BYTES:
             spare.append(max(0, int(limit[0]) - _cgroup_used_bytes(folder)))

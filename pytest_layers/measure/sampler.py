@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 
-from pytest_layers.measure import procfs
+from pytest_layers.measure import procfs, tree
 from pytest_layers.measure.cpu import Account
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
@@ -23,6 +23,8 @@ SHARE = 0.01
 """Of one core, spent on reading."""
 URGENT_SHARE = 0.2
 """Of one core, for proportional sizes while a stop line may have been passed unseen."""
+URGENT_SECONDS = 0.25
+"""What such readings cost may be paid for by this much time before them."""
 SHORTEST_SECONDS = 0.005
 LONGEST_SECONDS = 0.05
 FINEST_SECONDS = 0.00025
@@ -36,6 +38,8 @@ FINE_BYTES = 2**16
 LEAST_SLEEP_SECONDS = 0.0005
 PEEK_SECONDS = 0.0015
 PEEKED_PROCESSES = 4
+MAX_HELD = 5
+"""Processes that are told of where a case is stopped."""
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
 
@@ -81,6 +85,10 @@ class Sampler:
         self._urgent_due = 0.0
         self._segment_bytes = 0
         self._shared = 0
+        self._frozen: list[int] = []
+        self._has_twins = False
+        self._blind_bytes = 0
+        """What twins can take while their proportional sizes are read, by the last such reading."""
         self._credit = CREDIT_SECONDS
         self._cost = 0.0
         self._moving = False
@@ -152,6 +160,7 @@ class Sampler:
         if any(reading.pid == self.root for reading in readings):
             self.last_bytes = self.footprint_bytes
         self._reset_stale(readings)
+        self._thaw()
         self._cost = time.thread_time() - before
         return self.footprint_bytes
 
@@ -173,11 +182,17 @@ class Sampler:
         if self._in_window and self._moving and self._credit > 0:
             delay = FINEST_SECONDS
         if self.stop_bytes is not None:
-            headroom = max(0, self.stop_bytes - self.footprint_bytes)
-            ahead = max(LEAST_SLEEP_SECONDS, headroom / ALLOCATION_BYTES_PER_SECOND)
-            delay = min(delay, ahead)
+            delay = min(delay, self._seconds_to(self.stop_bytes))
         self._credit = min(CREDIT_SECONDS, self._credit + delay * self._share - self._cost)
         return delay
+
+    def _seconds_to(self, stop_bytes: int) -> float:
+        """The soonest that a stop line may be passed, or that it can be read whether it was."""
+        held = self._tracker.reach_bytes if self._has_twins else self.footprint_bytes
+        soonest = (stop_bytes - held) / ALLOCATION_BYTES_PER_SECOND
+        if soonest < 0:
+            soonest = self._urgent_due - self._clock()
+        return max(LEAST_SLEEP_SECONDS, soonest)
 
     def close(self) -> None:
         """Give all descriptors back."""
@@ -265,7 +280,8 @@ class Sampler:
     def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, int] | None:
         """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""
         twins = [reading for reading in readings if reading.family]
-        near = self.stop_bytes is not None and self._tracker.reach_bytes > self.stop_bytes
+        self._has_twins = bool(twins)
+        near = self._may_pass(0)
         if not twins or now < (self._urgent_due if near else self._proportional_due):
             return None
         lives = self._tracker.lives
@@ -273,6 +289,8 @@ class Sampler:
         if self._proportional_due and not born and not self._tracker.has_stale_families():
             return None
         before = time.thread_time()
+        if self._may_pass(self._blind_bytes):
+            self._freeze(twins)
         found: dict[int, int] = {}
         unread = set()
         for reading in twins:
@@ -282,9 +300,27 @@ class Sampler:
             else:
                 found[reading.family] = found.get(reading.family, 0) + size
         cost = time.thread_time() - before
+        self._blind_bytes = int(cost * ALLOCATION_BYTES_PER_SECOND)
         self._proportional_due = now + cost / self._share / 4
-        self._urgent_due = now + cost / URGENT_SHARE
+        self._urgent_due = max(self._urgent_due, now - URGENT_SECONDS) + cost / URGENT_SHARE
         return {family: size for family, size in found.items() if family not in unread}
+
+    def _may_pass(self, more_bytes: int) -> bool:
+        """Whether a stop line may have been passed, or will be by so much more."""
+        reach = self._tracker.reach_bytes + more_bytes
+        return self.stop_bytes is not None and reach > self.stop_bytes
+
+    def _freeze(self, twins: list[Reading]) -> None:
+        """Have twins take no more memory while it is read whether they have passed a stop line."""
+        found = {one.pid: procfs.identity(one.pid) for one in twins}
+        self._frozen = [pid for pid, who in found.items() if who and who.state != "T"]
+        tree.freeze(self._frozen)
+
+    def _thaw(self) -> None:
+        """Let them go on where they have not."""
+        if self.stop_bytes is None or self.footprint_bytes <= self.stop_bytes:
+            tree.thaw(self._frozen)
+            self._frozen = []
 
     def _reset_stale(self, readings: list[Reading]) -> None:
         """Start marks anew where an old peak or moving file pages would blur the next stretch."""
@@ -333,6 +369,11 @@ class Sampler:
             ),
             notes=self._notes,
         )
+
+    def held(self) -> list[tuple[str, int, int]]:
+        """The largest processes at the last reading: name, pid and bytes."""
+        lives = sorted(self._tracker.lives.values(), key=lambda life: -life.sure)[:MAX_HELD]
+        return [(life.name, life.pid, life.sure) for life in lives]
 
     def _largest(self) -> list[Life]:
         """The processes that mattered most at the peak."""

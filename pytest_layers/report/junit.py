@@ -42,6 +42,10 @@ def _pairs(result: CaseResult) -> Iterator[tuple[str, object]]:
         yield from _measured(result.measurement)
     for verdict in result.verdicts:
         yield from _judged(verdict)
+    if result.survival is not None:
+        yield "hard_limit.limit_bytes", result.survival.limit_bytes
+        yield "hard_limit.kept_by", result.survival.kept_by
+        yield "hard_limit.outcome", result.survival.outcome
 
 
 def _measured(cost: Measurement) -> Iterator[tuple[str, object]]:

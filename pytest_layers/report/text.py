@@ -13,7 +13,16 @@ from pytest_layers.units import ROW_UNITS, format_bytes, format_figure, format_s
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from pytest_layers.records import Bracket, Case, CaseResult, Measurement, Pace, Run, Speedup
+    from pytest_layers.records import (
+        Bracket,
+        Case,
+        CaseResult,
+        Measurement,
+        Pace,
+        Run,
+        Speedup,
+        Survival,
+    )
 
 _COLUMNS = (
     "test",
@@ -24,6 +33,7 @@ _COLUMNS = (
     "x data",
     "cores / wanted",
     "speed-up",
+    "hard limit",
     "verdict",
 )
 _NUMERIC = frozenset(_COLUMNS[2:8])
@@ -115,7 +125,7 @@ def _is_shown(result: CaseResult, verbosity: int) -> bool:
     if verbosity < 0:
         return result.outcome in {"failed", "error", "inconclusive"}
     judged = result.measurement is not None or bool(result.verdicts)
-    return judged or (verbosity > 0 and result.outcome == "skipped")
+    return judged or result.survival is not None or (verbosity > 0 and result.outcome == "skipped")
 
 
 def _names(cases: Sequence[Case]) -> list[str]:
@@ -143,6 +153,7 @@ def _cells(result: CaseResult, name: str) -> dict[str, str]:
         "test": name,
         "engine": result.case.engine or _NONE,
         "size": result.case.size or _NONE,
+        "hard limit": result.survival.outcome if result.survival else _NONE,
         "verdict": "no limit" if unjudged else result.outcome,
         **(_measured_cells(cost, result.data_bytes) if cost else {}),
     }
@@ -196,11 +207,18 @@ def _grid(
 
 def _details(result: CaseResult, width: int) -> tuple[str, ...]:
     texts = [f"{verdict.outcome}: {verdict.text}" for verdict in result.verdicts]
+    if result.survival is not None:
+        texts.append(_survival(result.survival))
     if result.measurement is not None:
         texts += _measured_details(result.measurement, result.attempts)
     if result.outcome == "skipped":
         texts.append(result.reason)
     return tuple(line for text in texts for line in _folded(text, width, indent=4))
+
+
+def _survival(found: Survival) -> str:
+    limit = format_bytes(found.limit_bytes)
+    return f"in {limit} (hard limit, kept by the {found.kept_by}): {found.text}"
 
 
 def _measured_details(cost: Measurement, attempts: int) -> Iterator[str]:

@@ -1,5 +1,9 @@
+from pathlib import Path
+
 import pytest
 
+from pytest_layers.engines.duckdb import DuckDB
+from pytest_layers.records import Budget
 from pytest_layers.testing import EngineContract
 
 pytestmark = pytest.mark.real
@@ -34,3 +38,13 @@ class TestDuckDB(EngineContract):
 
     def cores_seen(self, engine):
         return engine.session.sql("select current_setting('threads')").fetchall()[0][0]
+
+
+def test_spills_into_its_folder_past_four_fifths_of_the_memory(tmp_path):
+    engine = DuckDB()
+    engine.start(Budget(2, 2**30, str(tmp_path)))
+    asked = "select current_setting('memory_limit'), current_setting('temp_directory')"
+    memory, folder = engine.session.sql(asked).fetchall()[0]
+    engine.stop()
+    assert memory == "819.1 MiB"
+    assert Path(folder) == tmp_path / "spill"

@@ -97,6 +97,62 @@ def test_many_small_ones_together_are_stopped(supervise):
     assert 400 * MIB < stopped["footprint_bytes"] < 600 * MIB
 
 
+def test_a_hard_limit_holds_from_the_start_on(supervise):
+    """Before any window; by the kernel where this session is in a cgroup that was handed over to it."""
+    told = supervise(
+        """
+        blocks = [b"x" * MIB for _ in range(4000)]
+        """,
+        hard_limit_bytes=300 * MIB,
+    )
+    limit = told.ended["hard_limit"]
+    assert limit["limit_bytes"] == 300 * MIB
+    assert told.ended["status"] == -signal.SIGKILL
+    if limit["kept_by"] == "kernel":
+        assert limit["kills"] == 1
+    else:
+        (stopped,) = told.of("stopped")
+        assert (stopped["why"], stopped["limit_bytes"]) == ("hard_limit", 300 * MIB)
+        ((_, _, held),) = stopped["held"]
+        assert held > 300 * MIB
+
+
+def test_within_its_hard_limit_a_case_goes_on(supervise):
+    told = supervise("hold(100 * MIB, 0.2)", hard_limit_bytes=400 * MIB)
+    assert told.ended["status"] == 0
+    assert told.ended["hard_limit"]["kills"] == 0
+    assert not told.of("stopped")
+
+
+def test_forks_near_their_hard_limit_go_on(supervise):
+    """They are held for the moments in which it is read that they are still within it."""
+    told = supervise(
+        """
+        def churn():
+            for _ in range(40):
+                hold(20 * MIB, 0.005)
+
+        def main():
+            shared = b"x" * (100 * MIB)
+            mark("begin")
+            for _ in range(3):
+                if os.fork() == 0:
+                    churn()
+                    os._exit(0)
+            for _ in range(3):
+                assert os.wait()[1] == 0
+            mark("end")
+        """,
+        hard_limit_bytes=400 * MIB,
+    )
+    assert told.ended["status"] == 0
+    assert not told.of("stopped")
+
+
+def test_without_a_hard_limit_none_is_told(supervise):
+    assert supervise("pass").ended["hard_limit"] is None
+
+
 def test_stopped_before_the_machine_is_full(supervise):
     """Without a ceiling, at what the machine can spare; here all but 300 MiB of it is kept back."""
     reserve = machine.memory_spare_bytes() - 300 * MIB

@@ -113,6 +113,10 @@ OPTIONS = {
     "--layers-report=x.txt": "--layers-report: 'x.txt': write a file name that ends in .json",
     "--layers-cache-dir=": "--layers-cache-dir: no folder is named",
     "--layers-cache-size=big": f"--layers-cache-size: 'big' is not a memory size; {BYTES}",
+    "--layers-hard-limit=2": f"--layers-hard-limit: '2' is not a memory size; {BYTES}",
+    "--layers-hard-limit=0B": (
+        "--layers-hard-limit: '0B' is no memory at all; write 512MiB or 2GiB"
+    ),
 }
 
 INI = {

@@ -11,6 +11,7 @@ from pytest_layers.records import (
     Pace,
     Pair,
     Speedup,
+    Survival,
     Verdict,
 )
 from pytest_layers.report.junit import properties
@@ -94,6 +95,16 @@ def test_a_speed_up_and_its_interval():
         "layers.min_speedup.measured_times": 1.6,
         "layers.min_speedup.outcome": "failed",
     }
+
+
+def test_what_was_done_under_a_hard_limit():
+    found = Survival(2**31, "supervisor", "died", "stopped at the limit by the supervisor")
+    result = CaseResult(Case("test_a.py::test_x"), "failed", survival=found)
+    assert properties(result)[-3:] == [
+        ("layers.hard_limit.limit_bytes", 2**31),
+        ("layers.hard_limit.kept_by", "supervisor"),
+        ("layers.hard_limit.outcome", "died"),
+    ]
 
 
 def test_a_ceiling_is_in_whole_bytes():

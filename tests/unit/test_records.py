@@ -19,6 +19,7 @@ from pytest_layers.records import (
     ProcessPeak,
     Run,
     Speedup,
+    Survival,
     Verdict,
     from_json,
     to_json,
@@ -67,6 +68,7 @@ ALL = [
     VERDICT,
     RESULT,
     CaseResult(Case("test_two"), "skipped"),
+    CaseResult(CASE, "passed", survival=Survival(2**31, "kernel", "spilled", "spilled 1 GiB")),
     RUN,
 ]
 

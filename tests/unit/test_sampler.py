@@ -29,6 +29,7 @@ class World:
         self.who = {}
         self.cpu = {}
         self.proportional = {}
+        self.frozen = set()
         self.resets = []
         self.may_reset = True
         self.last_pid = b"1"
@@ -64,6 +65,8 @@ class World:
         monkeypatch.setattr(procfs, "thread_ids", lambda pid: [])
         monkeypatch.setattr(procfs, "proportional_bytes", self.proportional.get)
         monkeypatch.setattr(sampler.time, "thread_time", self.thread_time)
+        monkeypatch.setattr(tree, "freeze", self.frozen.update)
+        monkeypatch.setattr(tree, "thaw", self.frozen.difference_update)
         self.sampler = Sampler(ROOT, NoSegments(), lambda: list(self.who), clock=self.clock)
 
     def clock(self):
@@ -362,6 +365,83 @@ class TestTwins:
         world.set(11, 600, file=20, image=7, parent=ROOT, faults=10_000)
         world.proportional.update({ROOT: 580 * MIB, 11: 580 * MIB})
         assert world.poll() == 1160 * MIB
+
+
+class TestTwinsNearAStopLine:
+    """Their sizes are dear to read: meanwhile they could take much more."""
+
+    @pytest.fixture
+    def near(self, world, monkeypatch):
+        """Two that shared 600 MiB, one of which may have added 100; `seen` is who stood still at each size read."""
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        sizes = {ROOT: 300 * MIB, 11: 300 * MIB}
+        world.proportional.update(sizes)
+        world.poll()
+        world.seen = []
+
+        def read(pid):
+            world.seen.append(sorted(world.frozen))
+            return world.proportional[pid]
+
+        monkeypatch.setattr(procfs, "proportional_bytes", read)
+        world.set(11, 600, image=7, parent=ROOT, faults=10**6 + 25_600)
+        return world
+
+    def test_they_stand_still_until_it_is_read_that_they_are_within_it(self, near):
+        near.sampler.stop_bytes = 650 * MIB
+        near.poll()
+        assert near.seen == []
+        near.proportional[11] = 340 * MIB
+        assert near.poll() == 640 * MIB
+        assert near.seen == [[ROOT, 11], [ROOT, 11]]
+        assert near.frozen == set()
+
+    def test_past_it_they_go_on_only_when_the_line_is_drawn_anew(self, near):
+        near.sampler.stop_bytes = 650 * MIB
+        near.poll()
+        near.proportional[11] = 380 * MIB
+        assert near.poll() == 680 * MIB
+        assert near.frozen == {ROOT, 11}
+        near.sampler.stop_bytes = None
+        near.poll()
+        assert near.frozen == set()
+
+    def test_far_from_it_nobody_is_disturbed(self, near):
+        near.sampler.stop_bytes = 2**40
+        near.poll()
+        near.poll()
+        assert near.seen == [[], []]
+
+    def test_as_near_as_they_can_come_while_they_are_read_they_stand_still_too(self, near):
+        near.sampler.stop_bytes = 750 * MIB
+        near.poll()
+        near.sampler._blind_bytes = 60 * MIB
+        near.poll()
+        assert near.seen == [[ROOT, 11], [ROOT, 11]]
+        assert near.frozen == set()
+
+    def test_one_that_was_stopped_by_the_test_stays_so(self, near):
+        near.sampler.stop_bytes = 650 * MIB
+        near.poll()
+        near.who[11] = near.who[11]._replace(state="T")
+        near.poll()
+        assert near.seen == [[ROOT], [ROOT]]
+
+    def test_their_line_is_looked_for_from_what_they_may_hold(self, near):
+        near.sampler.stop_bytes = 800 * MIB
+        near.poll()
+        bound = near.sampler._tracker.reach_bytes
+        assert bound >= 700 * MIB > near.sampler.footprint_bytes
+        ahead = (800 * MIB - bound) / sampler.ALLOCATION_BYTES_PER_SECOND
+        assert near.sampler.delay_seconds() == min(0.005, ahead)
+
+    def test_no_sooner_than_they_may_be_read_again(self, near):
+        near.sampler.stop_bytes = 650 * MIB
+        near.poll()
+        near.sampler._urgent_due = near.seconds + 0.003
+        assert near.sampler.delay_seconds() == pytest.approx(0.003)
 
 
 class TestCpu:

@@ -151,6 +151,31 @@ def test_a_cache_without_a_unit_is_refused():
         read("cache_size", "5")
 
 
+def test_a_hard_limit_is_read_in_bytes():
+    assert read("hard_limit", "1.5GiB") == 3 * 2**29
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("2", "'2' is not a memory size"),
+        ("2gb", "'2gb' is not a memory size"),
+        ("50%ram", "'50%ram' is not a memory size"),
+        ("0B", "'0B' is no memory at all; write 512MiB or 2GiB"),
+    ],
+)
+def test_another_hard_limit_is_refused(given, why):
+    with pytest.raises(ValueError, match="memory") as error:
+        read("hard_limit", given)
+    assert str(error.value).startswith(why)
+
+
+@pytest.mark.parametrize(("limit", "has"), [(0, 16), (2, 2), (64, 16)])
+def test_a_case_has_the_memory_of_its_limit_or_of_the_machine(limit, has):
+    others = dict.fromkeys(field.name for field in dataclasses.fields(Settings))
+    assert Settings(**others | {"hard_limit": limit}).memory_bytes(16) == has
+
+
 @pytest.mark.parametrize("given", ["2x + 100MiB", "25%ram"])
 def test_a_ceiling_is_kept_as_it_is_written(given):
     assert read("memory_ceiling", given) == given

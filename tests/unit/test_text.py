@@ -20,6 +20,7 @@ from pytest_layers.records import (
     ProcessPeak,
     Run,
     Speedup,
+    Survival,
     Verdict,
 )
 from pytest_layers.report import text, timeline
@@ -257,6 +258,20 @@ def test_a_speed_up_has_a_column_and_its_runs_are_told():
     assert lines[-3].endswith("  1.2 / 1.7 of 2                  -  no limit")
     assert "    on all cores 1.00 s, 1.00 s" in lines
     assert "    on 1 core 1.90 s, 1.90 s" in lines
+
+
+def test_what_was_done_under_a_hard_limit_has_a_column_and_is_told():
+    spilled = Survival(2**31, "kernel", "spilled", "spilled 300 MiB to disk")
+    died = Survival(2**31, "supervisor", "died", "stopped at the limit by the supervisor")
+    first = case("test_x", measurement=cost(), survival=spilled)
+    lines = table(first, case("test_x", outcome="error", survival=died), verbosity=1)
+    assert lines[0].endswith("  hard limit  verdict ")
+    assert lines[1].endswith("  spilled     no limit")
+    assert "    in 2.00 GiB (hard limit, kept by the kernel): spilled 300 MiB to disk" in lines
+    assert lines[-2].endswith("  died        error   ")
+    assert lines[-1].endswith(
+        "(hard limit, kept by the supervisor): stopped at the limit by the supervisor"
+    )
 
 
 def test_verbose_shows_skipped_cases_with_their_reason():

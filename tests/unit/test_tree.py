@@ -56,6 +56,23 @@ class Machine:
             self.alive.update([self.spawns.pop()])
 
 
+class TestFreeze:
+    def test_they_stop_and_go_on_in_turn(self, monkeypatch):
+        machine = Machine(monkeypatch, {11: "one", 12: "two"})
+        tree.freeze([11, 12])
+        tree.thaw([11, 12])
+        stop, go_on = signal.SIGSTOP, signal.SIGCONT
+        assert machine.sent == [(11, stop), (12, stop), (11, go_on), (12, go_on)]
+
+    def test_one_that_has_ended_is_passed_over(self, monkeypatch):
+        def gone(pid, number):
+            raise ProcessLookupError
+
+        monkeypatch.setattr(os, "kill", gone)
+        tree.freeze([11])
+        tree.thaw([11])
+
+
 class TestEnd:
     def test_all_are_stopped_before_one_is_killed(self, monkeypatch):
         machine = Machine(monkeypatch, {11: "a", 12: "b"})

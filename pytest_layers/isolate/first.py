@@ -1,0 +1,68 @@
+"""The first process of a case: started in a session of its own, with a wire to its supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from dataclasses import dataclass
+
+from pytest_layers.isolate import kernel
+from pytest_layers.isolate.cgroup import Cgroup
+from pytest_layers.isolate.job import Job
+
+
+@dataclass
+class First:
+    """It, and the supervisor's ends of its pipes."""
+
+    process: subprocess.Popen[bytes]
+    wire_in: int
+    wire_out: int
+    output: int = -1
+    """What it prints past pytest's capture, where that is captured."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self.process.pid
+
+    def has_ended(self) -> bool:
+        """Whether it is over; it is left to be waited for."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        return os.waitid(os.P_PID, self.pid, options) is not None
+
+
+def start(job: Job, cgroup: Cgroup | None) -> First:
+    """Start the case's process, in `cgroup` where there is one."""
+    to_child, child_in = os.pipe()
+    child_out, from_child = os.pipe()
+    output, written = -1, job.output
+    if not written:
+        output, write = os.pipe()
+        written = (write, write)
+    process = subprocess.Popen(
+        [*job.command, str(to_child), str(from_child)],
+        env=job.environment,
+        cwd=job.folder,
+        stdin=subprocess.DEVNULL,
+        stdout=written[0],
+        stderr=written[1],
+        pass_fds=(to_child, from_child),
+        start_new_session=True,
+        preexec_fn=lambda: _prepare(job, cgroup),  # noqa: PLW1509  (this process has one thread)
+    )
+    for descriptor in (to_child, from_child, *set(written)):
+        os.close(descriptor)
+    return First(process, child_out, child_in, output)
+
+
+def _prepare(job: Job, cgroup: Cgroup | None) -> None:
+    """In the child before exec: its cgroup, its cores, and no core dump from a test that aborts."""
+    kernel.end_with_parent()
+    if cgroup is not None:
+        cgroup.enter()
+    if job.cores:
+        os.sched_setaffinity(0, job.cores)
+    kernel.forbid_core_dumps()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
