@@ -5,6 +5,8 @@ job         what a supervisor is asked to do
 launch      the parent's side: start a supervisor, give its messages
 supervise   between the two: start the child, adopt, sample, stop, end the tree (standard library alone)
 brake       where a case is stopped
+answer      which line runs: a thread in the case's process that answers
+where       which line runs: the supervisor asks, and keeps the answers
 kernel      what it asks of the kernel for that
 child       the plugin's face inside the child: mark the window, send the reports
 place       a case in pytest's own process: the supervisor only looks on

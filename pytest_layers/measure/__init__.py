@@ -10,6 +10,7 @@
     twins     processes that share pages since a fork (pure)
     unseen    processes that ended between two readings (pure)
     tracker   readings -> bounds on the tree's peak, timeline (pure)
+    stacks    what was seen running -> the line that ran near the peak, or alone (pure)
     sampler   when to read what, at what cost
     reduce    what the sampler found -> Measurement (pure)
 

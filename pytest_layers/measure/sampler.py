@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from pytest_layers.measure import procfs
-from pytest_layers.measure.cpu import Account
+from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Process
@@ -103,6 +103,16 @@ class Sampler:
         """Of the tree since the window began, by the last readings."""
         return self._cpu.processes.seen_seconds
 
+    @property
+    def seconds(self) -> float:
+        """Since the window began."""
+        return self._clock() - self._started
+
+    @property
+    def demand(self) -> Demand:
+        """What the tree has wanted of the cores in this window, at the last look at its threads."""
+        return self._cpu.demand
+
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
         self._scan()
@@ -122,7 +132,7 @@ class Sampler:
 
     def end(self, usage: ChildUsage) -> Findings:
         """Close the window with one full reading."""
-        wall = self._clock() - self._started
+        wall = self.seconds
         self._slow_due = self._scan_due = self._proportional_due = 0.0
         self.poll()
         self._in_window = False
@@ -257,7 +267,8 @@ class Sampler:
             self._shared = shared
             self._segments_due = now + (time.thread_time() - before) / self._share
         if due:
-            self._cpu.threads.read([reading.pid for reading in readings], opening=opening)
+            pids = [reading.pid for reading in readings]
+            self._cpu.look(now - self._started, pids, opening=opening)
             self._spill.read()
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
