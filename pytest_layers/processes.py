@@ -45,6 +45,8 @@ KEPT_CORES = 0.3
 
 WHOLE = {"stopped", "rested", "ended"}
 """Kinds of messages that an attempt keeps as they are."""
+WHERE_LIMITS = frozenset({"memory_ceiling", "min_cores"})
+"""Kinds of limits whose failure names a line."""
 
 Progress = Callable[[str, int, int], None]
 Lines = Callable[[Plan, Attempt], judge.StopLines]
@@ -122,7 +124,7 @@ class Processes:
         try:
             kept = self._kept or self._start_kept(item, plan)
             if attempt.reused:
-                kept.supervised.run(_nodeid(item, plan))
+                kept.supervised.run(_nodeid(item, plan), self._team_folders(plan))
                 attempt.left_bytes = kept.left_bytes
             self._converse(kept.supervised, plan, attempt)
             if not self._is_as_it_was(kept, attempt):
@@ -164,6 +166,12 @@ class Processes:
         finally:
             attempt.seconds = time.monotonic() - started
 
+    def _team_folders(self, plan: Plan) -> tuple[str, ...]:
+        """Where the code lies whose lines a broken limit would name; none where no limit would."""
+        if WHERE_LIMITS.isdisjoint(limit.kind for limit in plan.limits):
+            return ()
+        return str(self._config.rootpath), str(plan.path.parent)
+
     def _draw_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
         """Tell the supervisor where this case is to be stopped."""
         lines = self._lines(plan, attempt)
@@ -191,6 +199,7 @@ class Processes:
             program=sys.argv[0],
             temp_dir=temp_dir,
             files=_files_of_engine(item, plan) if keep else (),
+            roots=self._team_folders(plan),
         )
         return Job(
             temp_dir=str(temp_dir),

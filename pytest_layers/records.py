@@ -140,6 +140,28 @@ class Moment:
 
 
 @dataclass(frozen=True)
+class CodeLine:
+    """The line of the team's code that ran longest near the peak, or while one core worked alone."""
+
+    when: str
+    """`peak`, or `one_core`: within the longest stretch in which no more than one core was wanted."""
+    file: str
+    """Relative to the root of the tests, where it lies there."""
+    line: int
+    function: str
+    call: str
+    """What it called that ran then, where that is not the team's: `pandas.core.apply.apply_standard`."""
+    share: float
+    """Of the seconds."""
+    samples: int
+    """How often it was met running."""
+    seconds: float
+    """How long the footprint was near the peak, or the stretch was."""
+    source: str
+    """The line itself, where its file could be read."""
+
+
+@dataclass(frozen=True)
 class Node:
     """What one node of a cluster of the user's needed within the window, for the engine's processes there."""
 
@@ -229,6 +251,8 @@ class Measurement:
     """What the engine itself knows of the window, by name; names end in their unit."""
     speedup: Speedup | None = None
     """Where a limit asks for it; from further runs."""
+    where: tuple[CodeLine, ...] = ()
+    """Lines of the team's code that ran when it mattered; empty where that was not asked, or is not known."""
 
     @property
     def cores_used(self) -> float:

@@ -8,6 +8,8 @@ first       the first process of a case
 brake       where a case is stopped
 hard_limit  all the memory that a case has: kept by the kernel where it can, else by the brake
 cgroup      the memory cgroup of a case's own
+answer      which line runs: a thread in the case's process that answers
+where       which line runs: the supervisor asks, and keeps the answers
 kernel      what it asks of the kernel for that
 child       the plugin's face inside the child: mark the window, send the reports
 place       a case in pytest's own process: the supervisor only looks on

@@ -8,7 +8,7 @@ import os
 import resource
 import sys
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +17,7 @@ import pytest
 from pytest_layers import state
 from pytest_layers.engines.base import Engine
 from pytest_layers.errors import ChildFailed
+from pytest_layers.isolate.answer import Answering, Team
 from pytest_layers.isolate.wire import Decoder, encode, write_all
 
 NAME = "layers-child"
@@ -56,6 +57,7 @@ class Wire:
         self._decoder = Decoder()
         self._owner = os.getpid()
         self._engine: Engine | None = None
+        self._answering = Answering()
 
     def send(self, kind: str, **fields: Any) -> None:
         """One message to the supervisor, who hands on what is not for it. A fork of the test's process has no say.
@@ -65,6 +67,10 @@ class Wire:
         if os.getpid() == self._owner:
             write_all(self._write, b"\n" + encode(kind, **fields))
 
+    def say_where(self, roots: Sequence[str]) -> None:
+        """From the next window on: which line of the code in these folders runs; none where empty."""
+        self._answering.team = Team(tuple(roots))
+
     def ready(self) -> None:
         """An engine that is to be kept has started: what it holds now is its own."""
         self._mark("ready")
@@ -73,11 +79,12 @@ class Wire:
         """From now on."""
         if self._engine is not None and os.getpid() == self._owner:
             self._engine.begin_window()
-        self._mark("begin")
+        self._mark("begin", answers=self._answering.begin())
 
     def end(self) -> None:
         """Until now."""
         self._mark("end")
+        self._answering.end()
         if self._engine is not None and os.getpid() == self._owner:
             figures = self._engine.end_window()
             self.send("native", figures=figures, nodes=self._engine.nodes())
@@ -87,7 +94,9 @@ class Wire:
         self.send("rest")
         while data := os.read(self._read, 65536):
             for line in self._decoder.feed(data):
-                return str(json.loads(line)["nodeid"])
+                message = json.loads(line)
+                self.say_where(message["roots"])
+                return str(message["nodeid"])
         return None
 
     def watch(self, engine: Engine) -> None:
@@ -107,13 +116,13 @@ class Wire:
         self.send("again", reason=reason)
         pytest.skip(reason)
 
-    def _mark(self, kind: str) -> None:
+    def _mark(self, kind: str, **fields: Any) -> None:
         usage = resource.getrusage(resource.RUSAGE_CHILDREN)
         told = {
             "cpu_seconds": usage.ru_utime + usage.ru_stime,
             "largest_bytes": usage.ru_maxrss * 1024,
         }
-        self.send(kind, usage=told)
+        self.send(kind, usage=told, **fields)
         while os.getpid() == self._owner and not self._answer():
             pass
 
@@ -246,6 +255,7 @@ def main() -> NoReturn:
     """Run the job in `sys.argv[1]`; the two ends of the wire follow it."""
     job = json.loads(sys.argv[1])
     wire = Wire(int(sys.argv[2]), int(sys.argv[3]))
+    wire.say_where(job["roots"])
     for descriptor in (int(sys.argv[2]), int(sys.argv[3])):
         os.set_inheritable(descriptor, False)
     sys.argv[:] = [job["program"], *job["args"]]

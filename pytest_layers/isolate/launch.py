@@ -46,14 +46,17 @@ def child_command(
     program: str,
     temp_dir: Path,
     files: Sequence[str] = (),
+    roots: Sequence[str] = (),
 ) -> tuple[str, ...]:
     """The command that runs one test in a fresh interpreter with this one's flags, path and arguments.
 
-    Where `files` are named, it collects them, and waits for further tests out of them.
+    Where `files` are named, it collects them, and waits for further tests out of them. Of the code in the folders
+    `roots` it says which line runs when it matters.
     """
     job = {
         "nodeid": nodeid,
         "files": list(files),
+        "roots": list(roots),
         "args": list(args),
         "program": program,
         "temp_dir": str(temp_dir),
@@ -103,9 +106,9 @@ class Supervised:
         """Have the case stopped past this footprint."""
         self.send(json.loads(encode("stop_at", growth_bytes=growth_bytes, total_bytes=total_bytes)))
 
-    def run(self, nodeid: str) -> None:
-        """Have a child that is at rest run another test."""
-        self.send(json.loads(encode("run", nodeid=nodeid)))
+    def run(self, nodeid: str, roots: Sequence[str]) -> None:
+        """Have a child that is at rest run another test; `roots` as in `child_command`."""
+        self.send(json.loads(encode("run", nodeid=nodeid, roots=roots)))
 
     def messages(self) -> Iterator[Message]:
         """All messages up to and with `ended`, or `rested` where the child waits for another test.

@@ -20,6 +20,7 @@ from pytest_layers.isolate import first, kernel
 from pytest_layers.isolate.brake import Brake
 from pytest_layers.isolate.hard_limit import HardLimit
 from pytest_layers.isolate.job import Job
+from pytest_layers.isolate.where import Where
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
 from pytest_layers.measure.procfs import ChildUsage
@@ -85,6 +86,7 @@ class Supervisor:
             hard_limit_bytes=self._job.hard_limit_bytes,
         )
         self._brake.set()
+        self._where = Where(root, self._sampler)
         self._set_deadline()
         try:
             while not self._over:
@@ -122,6 +124,7 @@ class Supervisor:
         if self._child_ended:
             self._reap()
         self._sampler.poll()
+        self._where.look()
         self._watch()
 
     def _reap(self) -> None:
@@ -169,7 +172,7 @@ class Supervisor:
         if not from_child:
             self._obey(json.loads(line))
         elif kind_of(line) == "begin":
-            self._begin(_usage_of(line))
+            self._begin(line)
         elif kind_of(line) == "end":
             self._end(_usage_of(line))
         elif kind_of(line) == "ready":
@@ -196,9 +199,10 @@ class Supervisor:
         except BrokenPipeError:
             self._over = True
 
-    def _begin(self, usage: ChildUsage) -> None:
-        self._usage = usage
-        self._sampler.begin(usage)
+    def _begin(self, line: bytes) -> None:
+        self._usage = _usage_of(line)
+        self._sampler.begin(self._usage)
+        self._where.begin((decode(line) or {}).get("answers"))
         self._in_window = self._brake.in_window = True
         self._brake.set()
         self._answer()
@@ -216,23 +220,22 @@ class Supervisor:
 
     def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
         self._in_window = self._brake.in_window = False
-        findings = to_json(self._sampler.end(usage))
+        findings = to_json(self._where.end(self._sampler.end(usage)))
         self._tell(encode("findings", findings=findings, finished=finished))
 
     def _obey(self, message: dict[str, Any]) -> None:
         """Pytest has another test to run, or says past how many bytes of growth, or in total, to stop this one."""
         if message["kind"] == "run":
-            self._run_another(message["nodeid"])
+            self._run_another(message)
             return
-        growth, total = message["growth_bytes"], message["total_bytes"]
-        self._brake.draw(growth_bytes=growth, total_bytes=total)
+        self._brake.draw(growth_bytes=message["growth_bytes"], total_bytes=message["total_bytes"])
 
-    def _run_another(self, nodeid: str) -> None:
+    def _run_another(self, message: dict[str, Any]) -> None:
         self._tail = b""
         self._brake.draw(growth_bytes=None, total_bytes=None)
         self._set_deadline()
         with contextlib.suppress(BrokenPipeError):
-            write_all(self._wire_out, encode("run", nodeid=nodeid))
+            write_all(self._wire_out, encode(**message))
 
     def _rested(self) -> None:
         """Tell how the child is at rest: what it holds, and whether something in it is still at work."""

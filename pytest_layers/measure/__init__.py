@@ -7,9 +7,11 @@
     tree      which processes belong to the case
     cpu       CPU and waiting of a tree, of processes that ended too
     life      what readings say of one process (pure)
+    forks     processes that share an image since a fork
     twins     processes that share pages since a fork (pure)
     unseen    processes that ended between two readings (pure)
     tracker   readings -> bounds on the tree's peak, timeline (pure)
+    stacks    what was seen running -> the line that ran near the peak, or alone (pure)
     sampler   when to read what, at what cost
     reduce    what the sampler found -> Measurement (pure)
 

@@ -47,6 +47,24 @@ class Spent(NamedTuple):
     """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
 
 
+class Demand(NamedTuple):
+    """What a tree had spent and wanted by some moment of its window, in seconds."""
+
+    seconds: float
+    """Since the window began."""
+    cpu: float
+    wait: float
+    others: float | None
+    """CPU seconds of all others by then."""
+
+    def cores_since(self, before: Demand) -> float:
+        """Cores wanted at most: no more waiting than others took CPU, as in the measurement of the whole window."""
+        wait = self.wait - before.wait
+        if self.others is not None and before.others is not None:
+            wait = min(wait, max(0.0, self.others - before.others))
+        return (self.cpu - before.cpu + wait) / (self.seconds - before.seconds)
+
+
 @dataclass
 class _Process:
     """Seconds of one process: when first and last read, and of its waited children when the window opened."""
@@ -210,6 +228,14 @@ class Account:
         self.threads = Threads()
         self._cpus = cpus
         self._busy_first = machine.busy_seconds(cpus)
+        self.demand = Demand(0.0, 0.0, 0.0, 0.0)
+        """At the last look at threads."""
+
+    def look(self, seconds: float, pids: Iterable[int], *, opening: bool) -> None:
+        """Read all threads, `seconds` into the window, just after the processes."""
+        self.threads.read(pids, opening=opening)
+        cpu = self.processes.seen_seconds
+        self.demand = Demand(seconds, cpu, self.threads.totals().wait, self._others(cpu))
 
     def spent(self, root: int, root_children_seconds: float) -> Spent:
         """CPU of the window, by two ways of counting that each may miss something: the larger.

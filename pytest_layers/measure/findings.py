@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_layers.records import CodeLine
+
 
 @dataclass(frozen=True)
 class LifeFinding:
@@ -50,3 +52,4 @@ class Findings:
     points: tuple[PointFinding, ...]
     notes: tuple[str, ...]
     spilled_bytes: int = 0
+    where: tuple[CodeLine, ...] = ()

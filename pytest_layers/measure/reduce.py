@@ -26,7 +26,7 @@ def measurement(
     """The measurement of one window on `cores_given` cores; `native` is what the engine told of it.
 
     `left_bytes`: what earlier cases left in a kept engine. It may have served this one, which then grew by so much
-    more. `nodes` of a cluster are added to the case's tree.
+    more. `nodes` of a cluster are added to the case's tree: then the peak of the sum is at no line of the case's own.
     """
     told = native or {}
     base = findings.base_bytes
@@ -54,6 +54,7 @@ def measurement(
         nodes=nodes,
         lost_nodes=lost_nodes,
         native=told,
+        where=() if nodes else findings.where,
     )
 
 

@@ -10,11 +10,11 @@ import os
 import time
 from collections.abc import Callable
 
-from pytest_layers.measure import procfs, tree
-from pytest_layers.measure.cpu import Account
+from pytest_layers.measure import forks, procfs, tree
+from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
-from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Process
+from pytest_layers.measure.procfs import ChildUsage, Identity, Process
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
@@ -111,6 +111,16 @@ class Sampler:
         """Of the tree since the window began, by the last readings."""
         return self._cpu.processes.seen_seconds
 
+    @property
+    def seconds(self) -> float:
+        """Since the window began."""
+        return self._clock() - self._started
+
+    @property
+    def demand(self) -> Demand:
+        """What the tree has wanted of the cores in this window, at the last look at its threads."""
+        return self._cpu.demand
+
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
         self._scan()
@@ -130,7 +140,7 @@ class Sampler:
 
     def end(self, usage: ChildUsage) -> Findings:
         """Close the window with one full reading."""
-        wall = self._clock() - self._started
+        wall = self.seconds
         self._slow_due = self._scan_due = self._proportional_due = 0.0
         self.poll()
         self._in_window = False
@@ -239,7 +249,7 @@ class Sampler:
                 family = family if who.image == self._identities[pid].image else 0
                 self._identities[pid] = who
                 parent = readings.get(who.parent)
-                if parent and _adds_nothing(memory, who.minor_faults, parent.memory):
+                if parent and forks.adds_nothing(memory, who.minor_faults, parent.memory):
                     continue
             spent = self._cpu.processes.life_seconds(pid)
             faults = process.minor_faults()
@@ -249,11 +259,8 @@ class Sampler:
 
     def _families(self) -> dict[int, int]:
         """A number for every process whose image another one shares since a fork."""
-        members: dict[tuple[int, int], list[int]] = {}
-        for pid in self._processes:
-            if pid in self._identities:
-                members.setdefault(self._identities[pid].image, []).append(pid)
-        return {pid: min(pids) for pids in members.values() if len(pids) > 1 for pid in pids}
+        known = self._processes.keys() & self._identities.keys()
+        return forks.numbers({pid: self._identities[pid].image for pid in known})
 
     def _forget(self, pid: int) -> None:
         self._processes.pop(pid).close()
@@ -272,7 +279,8 @@ class Sampler:
             self._shared = shared
             self._segments_due = now + (time.thread_time() - before) / self._share
         if due:
-            self._cpu.threads.read([reading.pid for reading in readings], opening=opening)
+            pids = [reading.pid for reading in readings]
+            self._cpu.look(now - self._started, pids, opening=opening)
             self._spill.read()
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
@@ -291,19 +299,12 @@ class Sampler:
         before = time.thread_time()
         if self._may_pass(self._blind_bytes):
             self._freeze(twins)
-        found: dict[int, int] = {}
-        unread = set()
-        for reading in twins:
-            size = procfs.proportional_bytes(reading.pid)
-            if size is None:
-                unread.add(reading.family)
-            else:
-                found[reading.family] = found.get(reading.family, 0) + size
+        found = forks.proportional_bytes(twins)
         cost = time.thread_time() - before
         self._blind_bytes = int(cost * ALLOCATION_BYTES_PER_SECOND)
         self._proportional_due = now + cost / self._share / 4
         self._urgent_due = max(self._urgent_due, now - URGENT_SECONDS) + cost / URGENT_SHARE
-        return {family: size for family, size in found.items() if family not in unread}
+        return found
 
     def _may_pass(self, more_bytes: int) -> bool:
         """Whether a stop line may have been passed, or will be by so much more."""
@@ -387,12 +388,3 @@ class Sampler:
             at_peak_bytes=life.at_peak,
             cpu_seconds=life.cpu_seconds - life.first_cpu_seconds,
         )
-
-
-def _adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:
-    """Whether a twin is as its parent is: between vfork and exec it runs in its parent's very memory.
-
-    Not even a proportional size would tell. A true fork that is so alike and has touched so little adds nothing yet.
-    """
-    apart = max(abs(memory.anon - parent.anon), abs(memory.file - parent.file))
-    return max(apart, faults * procfs.PAGE_BYTES) <= STILL_BYTES

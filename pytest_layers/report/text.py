@@ -17,11 +17,13 @@ if TYPE_CHECKING:
         Bracket,
         Case,
         CaseResult,
+        CodeLine,
         Measurement,
         Pace,
         Run,
         Speedup,
         Survival,
+        Verdict,
     )
 
 _COLUMNS = (
@@ -40,6 +42,8 @@ _NUMERIC = frozenset(_COLUMNS[2:8])
 _DROPPED = ((), ("test",), ("test", "x data"), ("test", "x data", "wall"))
 """What goes where the terminal is narrow, step by step; a test then has a line of its own."""
 _STYLES = {"failed": "red", "error": "red", "inconclusive": "yellow", "passed": "green"}
+_WORKING_ELSEWHERE = {"parallel", "cluster"}
+"""Layers whose engines work in processes of their own."""
 _NONE = "-"
 _PIP, _GLUE = "pip install ", "\N{NO-BREAK SPACE}"
 _WIDE_BRACKET_BYTES = 4 * 2**20
@@ -104,7 +108,7 @@ def failure(result: CaseResult, *, nodeid: str = "", ascii_only: bool = False) -
     """
     broken = [verdict for verdict in result.verdicts if verdict.outcome != "passed"]
     broken.sort(key=lambda verdict: verdict.outcome != "failed")
-    blocks = ["\n".join(filter(None, (verdict.text, verdict.details))) for verdict in broken]
+    blocks = ["\n".join(_block(verdict, result)) for verdict in broken]
     if result.measurement is not None:
         blocks.append("\n".join(timeline.draw(result.measurement, ascii_only=ascii_only)))
     blocks.append(f"To run it again:\n  {_command(result.case, nodeid or result.case.nodeid)}")
@@ -119,6 +123,36 @@ def progress_line(what: str, done: int, total: int) -> str:
     )
     rows = f"{done / factor:.3g}{unit} of {total / factor:.3g}{unit} rows"
     return f"making {what}: {done / max(total, 1):.0%} ({rows})"
+
+
+def _block(verdict: Verdict, result: CaseResult) -> Iterator[str]:
+    """A broken limit: by how much, which line ran then, who held or did what."""
+    yield verdict.text
+    when = {"memory_ceiling": "peak", "min_cores": "one_core"}.get(verdict.limit.kind)
+    cost = result.measurement
+    for line in cost.where if cost and verdict.limit.of != "node" else ():
+        if line.when == when:
+            yield from _ran(line)
+            if result.case.layer in _WORKING_ELSEWHERE:
+                yield f"    (what the workers of {result.case.engine} ran is not seen)"
+    if verdict.details:
+        yield verdict.details
+
+
+def _ran(line: CodeLine) -> Iterator[str]:
+    """What a line of the team's code had to do with it, the line itself, and what it called."""
+    seconds = format_seconds(line.seconds)
+    during = {
+        "peak": ("running near the peak", f"the {seconds} near it"),
+        "one_core": ("running while one core worked alone", seconds),
+    }
+    what, whole = during[line.when]
+    times = _counted(line.samples, "sample")
+    yield f"{what}: {line.file}:{line.line} in {line.function} ({line.share:.0%} of {whole}, {times})"
+    if line.source:
+        yield f"    {line.source}"
+    if line.call:
+        yield f"    within {line.call}"
 
 
 def _is_shown(result: CaseResult, verbosity: int) -> bool:

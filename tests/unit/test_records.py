@@ -9,6 +9,7 @@ from pytest_layers.records import (
     Budget,
     Case,
     CaseResult,
+    CodeLine,
     Dataset,
     Limit,
     Machine,
@@ -45,6 +46,7 @@ MEASUREMENT = Measurement(
     longest_gap_seconds=1.0,
     notes=("said",),
     speedup=Speedup((Pair(Pace(1.0, 2.0, 0.0), Pace(1.6, 1.6, 0.1)),), 1.6, 1.5, 1.7, 0.25),
+    where=(CodeLine("peak", "shop.py", 41, "best", "polars.collect", 0.8, 5, 0.2, "x.collect()"),),
 )
 VERDICT = Verdict(LIMIT, "failed", 80, 90, "over", "who")
 CASE = Case("test_it.py::test_one[pandas-1M]", "pandas", "classic", "1M")

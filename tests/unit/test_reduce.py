@@ -4,7 +4,7 @@ import pytest
 
 from pytest_layers.measure import reduce
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
-from pytest_layers.records import Bracket, Moment, ProcessPeak
+from pytest_layers.records import Bracket, CodeLine, Moment, ProcessPeak
 
 FOUND = Findings(
     wall_seconds=2.0,
@@ -119,3 +119,11 @@ def test_nodes_are_added_to_the_tree_of_the_case():
     assert (whole.base_bytes, whole.cpu_seconds, whole.wait_seconds) == (300, 9.0, 1.5)
     assert whole.nodes == nodes
     assert whole.lost_nodes == ("three:9",)
+
+
+def test_lines_of_code_are_handed_on_but_not_where_the_peak_is_a_sum_over_nodes():
+    line = CodeLine("peak", "shop.py", 3, "f", "", 0.8, 5, 0.2, "")
+    assert measured(where=(line,)).where == (line,)
+    found = dataclasses.replace(FOUND, where=(line,))
+    nodes = (reduce.node("one:7", 4, FOUND),)
+    assert reduce.measurement(found, cores_given=4, nodes=nodes).where == ()

@@ -1,0 +1,153 @@
+"""Which line of the team's code ran when it mattered: what was seen at moments becomes a line with its share. Pure.
+
+A line is named where it was seen often enough, with its share of the time; else nothing is said.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from pytest_layers.measure.cpu import Demand
+from pytest_layers.records import CodeLine
+
+Place = tuple[str, int, str]
+"""A file, a line of it, and the function there."""
+
+NEAR_SHARE = 0.75
+"""Of the growth up to the peak, from which on a sighting is near it."""
+ALONE_CORES = 1.5
+"""Cores wanted below which a stretch is nearer to one core than to two."""
+LEAST_ALONE = 2
+"""Sightings of a line before it is named; one that lasted counts for one more in each `LASTING_SECONDS`."""
+LASTING_SECONDS = 0.1
+"""No shorter than between two readings."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A call of the team's code on a stack."""
+
+    file: str
+    line: int
+    function: str
+    call: str
+    """What it called that ran then, where that is not the team's: `pandas.core.apply.apply_standard`."""
+
+    @property
+    def place(self) -> Place:
+        """The line itself, whatever it called."""
+        return self.file, self.line, self.function
+
+
+class Sighting(NamedTuple):
+    """What ran from when it was asked until that was answered, in seconds since the window began."""
+
+    asked: float
+    answered: float
+    footprint_bytes: int
+    """The largest meanwhile."""
+    frame: Frame | None
+    """The team's innermost, None where there was none."""
+
+
+class Stretch(NamedTuple):
+    """A part of the window, in seconds since that began."""
+
+    start: float
+    end: float
+
+    @property
+    def seconds(self) -> float:
+        """How long it was."""
+        return self.end - self.start
+
+
+def at_peak(
+    sightings: Sequence[Sighting], base_bytes: int, peak_bytes: int, end: float
+) -> CodeLine | None:
+    """The line that ran longest near the peak of a window that closed at `end`; None where nothing was seen."""
+    least = base_bytes + NEAR_SHARE * (peak_bytes - base_bytes)
+    spans = [
+        (one, span.seconds)
+        for one, span in _spans(sightings, end)
+        if one.footprint_bytes >= least > base_bytes
+    ]
+    return _longest(spans, "peak", least=1)
+
+
+def alone(sightings: Sequence[Sighting], demands: Sequence[Demand]) -> CodeLine | None:
+    """The line that ran longest in the longest stretch that wanted one core at most."""
+    stretch = max(stretches(demands), key=lambda one: one.seconds, default=Stretch(0, 0))
+    spans = [
+        (one, min(span.end, stretch.end) - max(span.start, stretch.start))
+        for one, span in _spans(sightings, stretch.end)
+        if span.start < stretch.end and span.end > stretch.start
+    ]
+    return _longest(spans, "one_core", least=LEAST_ALONE)
+
+
+def stretches(demands: Sequence[Demand]) -> Iterator[Stretch]:
+    """The parts of the window that wanted one core at most."""
+
+    def is_alone(pair: tuple[Demand, Demand]) -> bool:
+        before, after = pair
+        return after.cores_since(before) < ALONE_CORES
+
+    for found, pairs in itertools.groupby(itertools.pairwise(demands), is_alone):
+        if found:
+            (first, last), *others = pairs
+            yield Stretch(first.seconds, others[-1][1].seconds if others else last.seconds)
+
+
+def _spans(sightings: Sequence[Sighting], end: float) -> Iterator[tuple[Sighting, Stretch]]:
+    """Each sighting stands for the time while it was asked and half way to its neighbours."""
+    halves = [(one.answered + after.asked) / 2 for one, after in itertools.pairwise(sightings)]
+    for number, one in enumerate(sightings):
+        start = halves[number - 1] if number else one.asked
+        last = halves[number] if number < len(halves) else max(one.answered, end)
+        yield one, Stretch(start, last)
+
+
+def _longest(spans: Sequence[tuple[Sighting, float]], when: str, *, least: int) -> CodeLine | None:
+    """The line with most of the seconds, which each sighting has beside it."""
+    seconds = _seconds_of(spans)
+    if not seconds:
+        return None
+    place = max(seconds, key=seconds.__getitem__)
+    seen = [one for one, _ in spans if one.frame is not None and one.frame.place == place]
+    if sum(map(_counts_for, seen)) < least:
+        return None
+    whole = sum(span_seconds for _, span_seconds in spans)
+    share = seconds[place] / whole if whole else 1.0
+    return CodeLine(when, *place, _usual_call(seen), share, len(seen), whole, _source(*place[:2]))
+
+
+def _seconds_of(spans: Sequence[tuple[Sighting, float]]) -> dict[Place, float]:
+    found: dict[Place, float] = {}
+    for one, seconds in spans:
+        if one.frame is not None:
+            found[one.frame.place] = found.get(one.frame.place, 0.0) + seconds
+    return found
+
+
+def _usual_call(seen: Sequence[Sighting]) -> str:
+    [(call, _)] = Counter(one.frame.call for one in seen if one.frame).most_common(1)
+    return call
+
+
+def _counts_for(one: Sighting) -> int:
+    return 1 + int((one.answered - one.asked) / LASTING_SECONDS)
+
+
+def _source(file: str, line: int) -> str:
+    """The line itself, where the file can be read."""
+    try:
+        with Path(file).open(encoding="utf-8", errors="replace") as lines:
+            return next(itertools.islice(lines, line - 1, None), "").strip()
+    except OSError:
+        return ""
