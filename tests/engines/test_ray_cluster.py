@@ -261,11 +261,14 @@ def test_a_lost_node(cluster, run):
     raylet = max(cluster.processes("raylet/raylet"))
     ran = run(cluster.address, LOST.replace("RAYLET", str(raylet)))
     lost = ran.case("test_lost[modin-ray]")
-    assert lost.attempts == 2
-    assert len(lost.measurement.nodes) == 1
-    assert lost.measurement.lost_nodes == ()
-    assert lost.outcome == "passed"
-    assert ran.outcomes == {"passed": 2}
+    if lost.reason.startswith("the test's process exited"):
+        assert lost.outcome == "failed"  # Ray had put the test itself on that node
+    else:
+        assert lost.attempts == 2
+        assert len(lost.measurement.nodes) == 1
+        assert lost.measurement.lost_nodes == ()
+        assert lost.outcome == "passed"
+    assert ran.case("test_next").outcome == "passed"
     cluster.assert_nothing_left()
 
 
