@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pytest_layers.measure import procfs
@@ -88,3 +89,17 @@ def programs():
             yield started
         finally:
             started.end()
+
+
+@pytest.fixture
+def open_sockets():
+    """The sockets of this process and of all below it, but for those that end meanwhile."""
+
+    def find():
+        found = []
+        for process in (psutil.Process(), *psutil.Process().children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found += process.net_connections("inet")
+        return found
+
+    return find

@@ -76,14 +76,9 @@ class TestFrames:
 
 @pytest.mark.layers("dask", "modin-dask")
 class TestCluster:
-    def test_listens_on_loopback_alone(self, engine):
-        this = psutil.Process()
-        sockets = [
-            socket
-            for process in (this, *this.children(recursive=True))
-            for socket in process.net_connections("inet")
-            if socket.status in (psutil.CONN_LISTEN, psutil.CONN_NONE)
-        ]
+    def test_listens_on_loopback_alone(self, engine, open_sockets):
+        waiting = (psutil.CONN_LISTEN, psutil.CONN_NONE)
+        sockets = [socket for socket in open_sockets() if socket.status in waiting]
         assert sockets
         assert {socket.laddr.ip for socket in sockets} == {"127.0.0.1"}
 

@@ -47,7 +47,7 @@ class TestSpark(EngineContract):
         unnamed = engine.collect(frame.pandas_api()[["order_id"]])
         assert unnamed.column_names == ["order_id"]
 
-    def test_python_functions_run_on_loopback(self, engine, sales):
+    def test_python_functions_run_on_loopback(self, engine, sales, open_sockets):
         def half(quantity):
             import pyarrow  # in the worker, which is this very Python  # noqa: F401
 
@@ -60,7 +60,8 @@ class TestSpark(EngineContract):
         )
         row = engine.collect(frame).to_pylist()[0]
         assert row["half"] * 2 == row["all"]
-        assert {address.ip.removeprefix("::ffff:") for address in listening()} == {"127.0.0.1"}
+        addresses = [one.laddr.ip for one in open_sockets() if one.status == psutil.CONN_LISTEN]
+        assert {address.removeprefix("::ffff:") for address in addresses} == {"127.0.0.1"}
 
     def test_tells_of_the_window(self, engine, sales):
         frame = engine.scan(sales)
@@ -80,11 +81,3 @@ def functions():
     from pyspark.sql import functions
 
     return functions
-
-
-def listening():
-    me = psutil.Process()
-    connections = [
-        one for each in (me, *me.children(recursive=True)) for one in each.net_connections("inet")
-    ]
-    return [one.laddr for one in connections if one.status == psutil.CONN_LISTEN]

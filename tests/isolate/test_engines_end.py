@@ -15,12 +15,14 @@ from pytest_layers.engines import BUILTIN
 SHARED = Path("/dev/shm")
 ENGINES = [engine for engine in BUILTIN if engine.starts_processes]
 CODE = """
-import json, psutil
+import contextlib, json, psutil
 
 def busy(engine, sales):
     # Collected over and over, so that it is at work when it is cut off; its processes are told first.
-    tree = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    told = [(one.pid, one.create_time(), one.name()) for one in tree if one.is_running()]
+    told = []
+    for one in (psutil.Process(), *psutil.Process().children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            told.append((one.pid, one.create_time(), one.name()))
     with open(f"tree-{os.getpid()}", "w") as file:
         json.dump(told, file)
     while True:
