@@ -23,7 +23,7 @@ def test_every_hang_is_one_failed_test(inner):
     for name in HANGS:
         failure = session.failure(f"test_{name}")
         assert "stopped at the timeout of 3.00 s (--layers-timeout) during call, " in failure
-        assert " after its start; last reading 2" in failure
+        assert " after its start; last reading " in failure
     for name in HANGS.keys() - {"blocks_all_signals"}:
         assert f"in test_{name}\n" in session.text, "the stack of the hanging thread"
 
