@@ -11,7 +11,6 @@ off: either bound where threads never sleep. Where they sleep in between, the lo
 from __future__ import annotations
 
 import argparse
-import contextlib
 import mmap
 import multiprocessing
 import os
@@ -25,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from load import neighbours
 
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.job import Job
@@ -188,19 +188,6 @@ def measure(name: str, path: str) -> Measurement:
                 raise SystemExit(message["tail"])
     assert found is not None
     return reduce.measurement(from_json(Findings, found), cores_given=machine.available_cores())
-
-
-@contextlib.contextmanager
-def neighbours(count: int) -> Iterator[None]:
-    """Busy processes beside the measured one."""
-    code = "while True: pass"
-    busy_ones = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in busy_ones:
-            process.kill()
-            process.wait()
 
 
 def core_faults(known: Known, found: Measurement) -> Iterator[str]:

@@ -12,7 +12,6 @@ never passed. Takes about six minutes, and up to 6 GiB of memory.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import ctypes
 import mmap
 import os
@@ -21,11 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
 import numpy as np
+from load import neighbours
 
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.job import Job
@@ -114,19 +113,6 @@ def overshoot(pages: str, processes: str) -> tuple[float, float]:
     within = (LIMIT - base) // STEP
     past = steps[within:]
     return len(past) * STEP / MIB, (past[-1] - steps[within - 1]) / 1e6 if len(past) else 0.0
-
-
-@contextlib.contextmanager
-def neighbours(count: int) -> Iterator[None]:
-    """Busy processes beside the measured ones."""
-    code = "while True: pass"
-    busy_ones = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in busy_ones:
-            process.kill()
-            process.wait()
 
 
 def main() -> None:

@@ -125,7 +125,9 @@ class Runner:
             return True
         if measurement is None or attempt.call is None or not has_passed(attempt.call):
             return False
-        return len(runs) < self._settings.repeat and repeats.worth_repeating(runs, measurement)
+        if len(runs) >= self._settings.repeat:
+            return False
+        return repeats.worth_repeating(runs, measurement.cpu_seconds)
 
     def _judge_speedup(self, item: pytest.Item, plan: Plan, result: CaseResult) -> CaseResult:
         """The result with the verdict on `min_speedup`, where that is a limit of the case."""

@@ -102,6 +102,7 @@ class Answering:
         self._task.append(_thread.get_native_id())
         with contextlib.suppress(OSError):
             while (word := os.read(questions, 1)) == QUESTION:
+                # Documented, whatever its name: there is no other way to another thread's stack.
                 frame = self.team.innermost(sys._current_frames().get(about))  # noqa: SLF001
                 write_all(tell, encode("answer", frame=frame, at=perf_counter()))
             for descriptor in (questions, answers, tell) if word == STOP else ():

@@ -53,7 +53,7 @@ class Cgroup:
         while self._folder.exists() and time.monotonic() < last:
             for folder, _, _ in os.walk(self._folder, topdown=False):
                 with contextlib.suppress(OSError):
-                    os.rmdir(folder)  # noqa: PTH106
+                    Path(folder).rmdir()
             time.sleep(0.005)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_layers.judge.limits import LEAST_CPU_SECONDS
-from pytest_layers.records import Measurement, Verdict
+from pytest_layers.records import Verdict
 
 BROKEN_RUNS = 2
 """Runs that a floor must be broken in."""
@@ -22,15 +22,15 @@ Run = Sequence[Verdict]
 """The verdicts on one run of a case."""
 
 
-def worth_repeating(runs: Sequence[Run], measurement: Measurement) -> bool:
-    """Whether a further run, read more finely, may settle a verdict; the `measurement` is the last run's."""
+def worth_repeating(runs: Sequence[Run], cpu_seconds: float) -> bool:
+    """Whether a further run, read more finely, may settle a verdict; `cpu_seconds` are the last run's."""
     found = {(verdict.limit.kind, verdict.outcome) for verdict in runs[-1]}
     if any(outcome == "failed" and kind != "min_cores" for kind, outcome in found):
         return False
     doubtful = {kind for kind, outcome in found if outcome == "inconclusive"}
     if ("min_cores", "failed") in found and _broken(runs) < BROKEN_RUNS:
         doubtful.add("min_cores")
-    if measurement.cpu_seconds < LEAST_CPU_SECONDS:
+    if cpu_seconds < LEAST_CPU_SECONDS:
         doubtful.discard("min_cores")
     return bool(doubtful)
 

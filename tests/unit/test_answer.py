@@ -135,15 +135,15 @@ def test_there_may_be_no_frame_of_the_team_nor_any():
 @pytest.mark.parametrize(
     ("file", "own"),
     [
-        ("/work/shop/reports.py", True),
-        ("/work/tests/test_shop.py", True),
-        ("/work/shopping/x.py", False),
-        ("/work/shop/.venv/lib/python3/site-packages/polars/frame.py", False),
+        ("/team/shop/reports.py", True),
+        ("/team/tests/test_shop.py", True),
+        ("/team/shopping/x.py", False),
+        ("/team/shop/.venv/lib/python3/site-packages/polars/frame.py", False),
         ("<string>", False),
     ],
 )
 def test_the_teams_code_lies_in_its_folders_and_is_not_installed(file, own):
-    assert Team(("/work/shop", "/work/tests/")).owns(file) is own
+    assert Team(("/team/shop", "/team/tests/")).owns(file) is own
 
 
 def test_the_standard_library_and_this_package_are_nobodys_code():

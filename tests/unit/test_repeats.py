@@ -1,28 +1,10 @@
-import dataclasses
-
 import pytest
 
 from pytest_layers.judge import repeats
-from pytest_layers.records import Bracket, Limit, Measurement, Verdict
+from pytest_layers.records import Limit, Verdict
 
-MEASURED = Measurement(
-    wall_seconds=1.0,
-    cpu_seconds=2.0,
-    wait_seconds=0.0,
-    preempted_seconds=0.0,
-    cores_given=2,
-    base_bytes=0,
-    total=Bracket(0, 0),
-    growth=Bracket(0, 0),
-    file_bytes=0,
-    shared_bytes=0,
-    peak_seconds=0.0,
-    processes=(),
-    timeline=(),
-    samples=1,
-    longest_gap_seconds=0.0,
-)
-SHORT = dataclasses.replace(MEASURED, wall_seconds=0.1, cpu_seconds=0.1)
+ENOUGH, SHORT = 2.0, 0.1
+"""CPU seconds of a run."""
 
 
 def verdict(kind, outcome):
@@ -53,7 +35,7 @@ class TestWorthRepeating:
         ],
     )
     def test_what_is_sure_is_not(self, runs):
-        assert not repeats.worth_repeating(runs, MEASURED)
+        assert not repeats.worth_repeating(runs, ENOUGH)
 
     @pytest.mark.parametrize(
         "runs",
@@ -68,7 +50,7 @@ class TestWorthRepeating:
         ],
     )
     def test_what_is_in_doubt_is(self, runs):
-        assert repeats.worth_repeating(runs, MEASURED)
+        assert repeats.worth_repeating(runs, ENOUGH)
 
     def test_a_window_too_short_for_cores_is_not(self):
         assert not repeats.worth_repeating([[DOUBTFUL]], SHORT)

@@ -7,8 +7,8 @@ from pytest_layers.measure.cpu import Demand
 from pytest_layers.measure.stacks import Frame, Sighting, Stretch
 
 MIB = 2**20
-BUSY = Frame("/work/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect")
-OTHER = Frame("/work/shop/reports.py", 7, "read", "")
+BUSY = Frame("/team/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect")
+OTHER = Frame("/team/shop/reports.py", 7, "read", "")
 
 
 def seen(at, mib=100, frame=BUSY, until=None):
@@ -23,7 +23,7 @@ def test_the_line_at_the_peak_is_that_which_ran_longest_near_it():
     below = [seen(0.01 * number, 200, OTHER) for number in range(50)]
     line = peak(*below, seen(1, 450), seen(1.2, 480), seen(1.5, 500, OTHER), seen(1.7, 300))
     assert (line.when, line.file, line.line, line.function, line.call) == (
-        "peak", "/work/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect",
+        "peak", "/team/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect",
     )  # fmt: skip
     assert line.samples == 2
     assert line.seconds == pytest.approx(1.6 - (0.49 + 1) / 2)

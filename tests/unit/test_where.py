@@ -14,7 +14,7 @@ from pytest_layers.measure.cpu import Demand
 from pytest_layers.measure.findings import Findings
 
 MIB = 2**20
-BUSY = {"file": "/work/shop/reports.py", "line": 41, "function": "best", "call": ""}
+BUSY = {"file": "/team/shop/reports.py", "line": 41, "function": "best", "call": ""}
 OTHER = BUSY | {"line": 7}
 
 
@@ -40,7 +40,7 @@ class Script:
         answers, self.tell = os.pipe()
         self.descriptors = (self.questions, ask, answers, self.tell)
         os.set_blocking(self.questions, False)
-        self.where.begin({"ask": ask, "answers": answers, "root": "/work"})
+        self.where.begin({"ask": ask, "answers": answers, "root": "/team"})
 
     def look(self, *reading, frame=None, **others):
         """One look after a reading, and an answer to what it asked, if there is one; gives the number of questions."""
@@ -171,5 +171,5 @@ def test_where_nobody_answers_nothing_is_named():
 
 def test_a_process_that_does_not_let_its_descriptors_be_opened_is_not_asked():
     where = Where(os.getpid(), Sampler())
-    where.begin({"ask": 999_998, "answers": 999_999, "root": "/work"})
+    where.begin({"ask": 999_998, "answers": 999_999, "root": "/team"})
     where.look()
