@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pytest_layers.measure.procfs import Memory
+from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 
 FAULT_BYTES_PER_SECOND = 2e9
 """As fast as one core can touch new memory: 0.8 GB/s in 4 KiB pages measured, more in huge pages."""
@@ -15,6 +15,9 @@ TICK_SECONDS = 0.004
 
 HUGE_PAGE_BYTES = 2**21
 """The most that one page fault maps."""
+
+UNTOLD_BYTES = 2**62
+"""No bound."""
 
 STILL_BYTES = 2**20
 """File and shared pages that moved by less count as still."""
@@ -71,6 +74,9 @@ class Life:
     reset_seconds: float = 0.0
     reset_cpu_seconds: float = 0.0
     reset_faults: int = 0
+    reset_huge: int | None = None
+    is_unmarked: bool = False
+    """Its mark was never reset: it tells of pages too that no fault brought, but a fork."""
     first_cpu_seconds: float = 0.0
     """When the window opened."""
     cpu_seconds: float = 0.0
@@ -80,6 +86,8 @@ class Life:
     """When its family's proportional size was read last."""
     checked_faults: int = 0
     faults: int = 0
+    huge: int | None = None
+    """What huge pages of the whole machine had brought at the last reading; None where that is not known."""
     image: tuple[int, int] = (0, 0)
     is_gone: bool = False
     """It has ended since its last reading."""
@@ -90,7 +98,8 @@ class Life:
         self.swap_seen = (self.swap,) * 2
         self.anon_seen, self.resident_seen = self.anon, self.anon + self.file + self.shared
         self.reset_seconds, self.reset_cpu_seconds = seconds, self.cpu_seconds
-        self.reset_faults = self.faults
+        self.reset_faults, self.reset_huge = self.faults, self.huge
+        self.is_unmarked = False
 
     def see(self, memory: Memory) -> None:
         """Sizes that it had at some time since its mark was reset."""
@@ -106,14 +115,17 @@ class Life:
         self.high_water = memory.high_water
         high = max(memory.high_water, self.unread_high_water)
         most = max(high + self.swap_seen[1], self.resident_seen)
-        burst = most - self.resident_seen
         moved = span(self.file_seen) + span(self.shared_seen)
+        # More than page faults brought are file pages that came and left, and may be met on their way.
+        brought = UNTOLD_BYTES if self.is_unmarked else self._faulted()
+        burst = min(most - self.resident_seen, brought)
         self.touchable = self._can_touch(seconds - self.reset_seconds)
         self.unhidden = self.anon_seen + burst
         self.upper = self.unhidden + min(moved, self.touchable)
         self.upper_with_shared = min(self.upper + self.shared_seen[1], most - self.file_seen[0])
         still = moved <= STILL_BYTES and marks_hold
         held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
+        held = min(held, self.anon_seen + self.shared_seen[1] + brought)
         self.sure = max(self.anon + self.shared, held)
         self.peak = max(self.peak, self.sure)
 
@@ -124,9 +136,16 @@ class Life:
         """
         spent = self.cpu_seconds - self.reset_cpu_seconds + TICK_SECONDS
         touched = int(min(spent, elapsed_seconds) * FAULT_BYTES_PER_SECOND)
+        return min(touched, self._faulted())
+
+    def _faulted(self) -> int:
+        """What page faults can have brought since its mark was reset: a page each, or a huge one."""
         if not self.faults:
-            return touched
-        return min(touched, (self.faults - self.reset_faults) * HUGE_PAGE_BYTES)
+            return UNTOLD_BYTES
+        faults = self.faults - self.reset_faults
+        if self.huge is None or self.reset_huge is None:
+            return faults * HUGE_PAGE_BYTES
+        return faults * PAGE_BYTES + self.huge - self.reset_huge
 
 
 def span(seen: tuple[int, int]) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pytest_layers.measure import forks, procfs, tree
 from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
+from pytest_layers.measure.hugepages import HugePages
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
 from pytest_layers.measure.procfs import ChildUsage, Identity, Process
 from pytest_layers.measure.segments import Segments
@@ -78,6 +79,7 @@ class Sampler:
         self._gone: dict[int, int] = {}
         """Start times of processes that have ended but may still be listed."""
         self._cpu = Account()
+        self._huge_pages = HugePages()
         self._tracker = Tracker(slack_bytes())
         self._started = clock()
         self._last_pid = b""
@@ -163,6 +165,7 @@ class Sampler:
             readings,
             segment_bytes=self._segment_bytes,
             doubtful_bytes=self._segments.doubtful_bytes,
+            huge_bytes=self._huge_pages.faulted_bytes(),
             proportional=self._read_proportional(now, readings),
             names={pid: who.name for pid, who in self._identities.items()},
             cpu_seconds=cpu_seconds,
@@ -206,6 +209,7 @@ class Sampler:
 
     def close(self) -> None:
         """Give all descriptors back."""
+        self._huge_pages.close()
         self._cpu.threads.close()
         for process in self._processes.values():
             process.close()

@@ -4,7 +4,8 @@ What is bounded, between two readings of a process:
 
 - The kernel's mark says how large the resident size was at most. What it says beyond the sizes read is a burst of
   anonymous memory. Where file or shared pages moved meanwhile, they can hide another one behind them, of no more
-  than they moved by, and of no more than it can touch in that time.
+  than they moved by, and of no more than it can touch in that time, or than its page faults can have brought: a page
+  each, or a huge one, of which the kernel counts those of the whole machine.
 - Processes forked without exec share anonymous pages, so their sum counts twice. For them the proportional size
   (PSS) is read; until the next such reading they can have added no more than they newly touched: what their own
   marks grew by, or one page for every page fault.
@@ -19,6 +20,7 @@ What is taken for granted, and can make a bracket miss the truth:
 - A process, or a fork before it went on as another program, that lived wholly between two readings is not seen.
 - That a process went on as another program is seen where its image or its mark tells, but not what it touched just
   before.
+- No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
 - Twins fault one page at a time: huge pages are only seen where they make a member grow.
 - All processes are read at one time; it takes some 20 microseconds each.
 """
@@ -78,6 +80,7 @@ class Tracker:
     _stride: int = 1
     _seconds: float = 0.0
     _segment_bytes: int = 0
+    _huge: int | None = None
     _mapped: int = 0
     _doubtful: int = 0
     _doubtful_base: int = 0
@@ -90,6 +93,7 @@ class Tracker:
         *,
         segment_bytes: int = 0,
         doubtful_bytes: int = 0,
+        huge_bytes: int | None = None,
         proportional: dict[int, int] | None = None,
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
@@ -97,14 +101,15 @@ class Tracker:
         """Take in one reading of all living processes.
 
         `segment_bytes`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the
-        tree's; those that appear in the window count in the upper bound alone. `proportional`: anonymous PSS by
-        family, where it was read now. A process that is missing from `readings` has ended.
+        tree's; those that appear in the window count in the upper bound alone. `huge_bytes`: what page faults put into
+        huge pages of the whole machine since boot. `proportional`: anonymous PSS by family, where it was read now. A
+        process that is missing from `readings` has ended.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
         gone = self._leave(readings)
         for reading in readings:
-            self._take(seconds, reading, (names or {}).get(reading.pid, ""))
+            self._take(seconds, reading, (names or {}).get(reading.pid, ""), huge_bytes)
         upper = self._upper([*self.lives.values(), *gone], checked, segment_bytes)
         upper += self._appeared(doubtful_bytes)
         self._bury(gone, upper, gap)
@@ -121,7 +126,7 @@ class Tracker:
         self.shared_bytes = max(self.shared_bytes, segment_bytes)
         self.longest_gap_seconds = max(self.longest_gap_seconds, gap)
         self.samples += 1
-        self._seconds, self._segment_bytes = seconds, segment_bytes
+        self._seconds, self._segment_bytes, self._huge = seconds, segment_bytes, huge_bytes
         self._draw(Point(seconds, lower, cpu_seconds))
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
@@ -150,7 +155,7 @@ class Tracker:
         fell = life.high_water - reading.memory.high_water
         return reading.image != life.image or fell > self.slack_bytes + STILL_BYTES
 
-    def _take(self, seconds: float, reading: Reading, name: str) -> None:
+    def _take(self, seconds: float, reading: Reading, name: str, huge: int | None) -> None:
         """Bounds of one process since its mark was reset, or since it was born."""
         memory = reading.memory
         life = self.lives.get(reading.pid)
@@ -159,6 +164,7 @@ class Tracker:
             life = self.lives[reading.pid] = Life(reading.pid, name)
         life.name = name or life.name
         life.family, life.faults, life.image = reading.family, reading.faults, reading.image
+        life.huge = huge
         life.anon = memory.anon + memory.swap
         life.file, life.shared, life.swap = memory.file, memory.shmem, memory.swap
         if born:
@@ -174,7 +180,7 @@ class Tracker:
         life.restart(self._seconds)
         if not opening:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
-            life.reset_faults = 0
+            life.reset_faults, life.reset_huge, life.is_unmarked = 0, self._huge, True
 
     def _lower(self, proportional: dict[int, int], segment_bytes: int) -> int:
         """Footprint at this reading; for an unread family no more than its largest member is sure."""

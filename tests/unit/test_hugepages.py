@@ -1,0 +1,56 @@
+import mmap
+import os
+
+import pytest
+
+from pytest_layers.measure import hugepages
+from pytest_layers.measure.hugepages import HugePages
+
+MIB = 2**20
+
+
+def page_size(folder, kib, *, enabled="always [inherit] madvise never", faults=None):
+    size = folder / f"hugepages-{kib}kB"
+    size.mkdir()
+    (size / "enabled").write_text(enabled)
+    if faults is not None:
+        (size / "stats").mkdir()
+        (size / "stats" / "anon_fault_alloc").write_text(f"{faults}\n")
+
+
+@pytest.fixture
+def opened():
+    found = []
+    yield lambda folder: found.append(HugePages(folder)) or found[-1]
+    for pages in found:
+        pages.close()
+
+
+class TestHugePages:
+    def test_sizes_are_added_up_in_bytes(self, tmp_path, opened):
+        page_size(tmp_path, 2048, faults=3)
+        page_size(tmp_path, 64, faults=5)
+        assert opened(tmp_path).faulted_bytes() == 6 * MIB + 5 * 64 * 1024
+
+    def test_a_size_that_is_switched_off_is_not_read(self, tmp_path, opened):
+        page_size(tmp_path, 2048, faults=3)
+        page_size(tmp_path, 64, enabled="always inherit madvise [never]", faults=5)
+        assert opened(tmp_path).faulted_bytes() == 6 * MIB
+
+    def test_an_older_kernel_does_not_tell(self, tmp_path, opened):
+        page_size(tmp_path, 2048)
+        assert opened(tmp_path).faulted_bytes() is None
+
+    def test_a_kernel_without_huge_pages_has_none(self, tmp_path, opened):
+        assert opened(tmp_path / "missing").faulted_bytes() == 0
+
+    def test_the_kernel_counts_what_is_touched_here(self, opened):
+        pages = opened(hugepages.FOLDER)
+        before = pages.faulted_bytes()
+        if before is None or "[never]" in (hugepages.FOLDER / "enabled").read_text():
+            pytest.skip("this kernel does not tell, or has no huge pages")
+        with mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+            area.madvise(mmap.MADV_HUGEPAGE)
+            for start in range(0, 64 * MIB, os.sysconf("SC_PAGE_SIZE")):
+                area[start] = 1
+        assert pages.faulted_bytes() - before >= 32 * MIB
