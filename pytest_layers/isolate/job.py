@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_layers.measure.sampler import SHARE
+
 EXIT_SECONDS = 10.0
 """For a process to end after its last word: threads of the test may go on for ever."""
 
@@ -33,6 +35,6 @@ class Job:
     """Memory to be left to the machine."""
     hard_limit_bytes: int = 0
     """All the memory that the case has, from its start on; no limit where 0."""
-    share: float = 0.01
+    share: float = SHARE
     """Of one core, for reading."""
     exit_seconds: float = EXIT_SECONDS

@@ -24,7 +24,7 @@ from pytest_layers.isolate.where import Where
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
 from pytest_layers.measure.procfs import ChildUsage
-from pytest_layers.measure.sampler import PEEK_SECONDS, Sampler
+from pytest_layers.measure.sampler import Sampler
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.records import from_json, to_json
@@ -119,7 +119,8 @@ class Supervisor:
     def _turn(self) -> None:
         """Wait for a message or for the next reading."""
         waiting = [wire for wire in (CONTROL, self._wire_in, self._output) if wire >= 0]
-        for descriptor in self._wait(waiting, self._sampler.delay_seconds()):
+        ready, _, _ = select.select(waiting, [], [], self._sampler.delay_seconds())
+        for descriptor in ready:
             self._receive(descriptor)
         if self._child_ended:
             self._reap()
@@ -130,15 +131,6 @@ class Supervisor:
     def _reap(self) -> None:
         self._child_ended = False
         self._sampler.adopted(tree.reap(without=self._pid))
-
-    def _wait(self, waiting: list[int], seconds: float) -> list[int]:
-        """Until one is ready, or time is up, or a peek shows that a reading is due earlier."""
-        last = time.monotonic() + seconds
-        while True:
-            left = last - time.monotonic()
-            ready, _, _ = select.select(waiting, [], [], max(0.0, min(left, PEEK_SECONDS)))
-            if ready or left <= PEEK_SECONDS or self._sampler.has_moved():
-                return ready
 
     def note_child(self, *_: object) -> None:
         """A child of ours ended: the handler of SIGCHLD."""

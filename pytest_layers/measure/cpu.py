@@ -227,7 +227,7 @@ class Account:
         self.processes = Processes()
         self.threads = Threads()
         self._cpus = cpus
-        self._busy_first = machine.busy_seconds(cpus)
+        self._busy_first = None if machine.is_under_quota(cpus) else machine.busy_seconds(cpus)
         self.demand = Demand(0.0, 0.0, 0.0, 0.0)
         """At the last look at threads."""
 
@@ -249,10 +249,11 @@ class Account:
         return Spent(cpu, self.threads.totals(), self._others(cpu))
 
     def _others(self, cpu: float) -> float | None:
-        busy = machine.busy_seconds(self._cpus)
-        if busy is None or self._busy_first is None:
+        """What others took of the CPUs; None where that is not known, as under a quota."""
+        if self._busy_first is None:
             return None
-        return max(0.0, busy - self._busy_first - cpu)
+        busy = machine.busy_seconds(self._cpus)
+        return None if busy is None else max(0.0, busy - self._busy_first - cpu)
 
 
 def _waited(pid: int) -> ChildUsage:

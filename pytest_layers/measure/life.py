@@ -13,9 +13,6 @@ FAULT_BYTES_PER_SECOND = 2e9
 TICK_SECONDS = 0.004
 """How far the CPU clock of a process that is running may lag (scheduler tick at 250 Hz)."""
 
-HUGE_PAGE_BYTES = 2**21
-"""The most that one page fault maps."""
-
 UNTOLD_BYTES = 2**62
 """No bound."""
 
@@ -74,7 +71,8 @@ class Life:
     reset_seconds: float = 0.0
     reset_cpu_seconds: float = 0.0
     reset_faults: int = 0
-    reset_huge: int | None = None
+    reset_huge: int = 0
+    reset_anon: int = 0
     is_unmarked: bool = False
     """Its mark was never reset: it tells of pages too that no fault brought, but a fork."""
     first_cpu_seconds: float = 0.0
@@ -86,8 +84,8 @@ class Life:
     """When its family's proportional size was read last."""
     checked_faults: int = 0
     faults: int = 0
-    huge: int | None = None
-    """What huge pages of the whole machine had brought at the last reading; None where that is not known."""
+    huge: int = 0
+    """What page faults of the whole machine had put into huge pages at the last reading."""
     image: tuple[int, int] = (0, 0)
     is_gone: bool = False
     """It has ended since its last reading."""
@@ -99,7 +97,7 @@ class Life:
         self.anon_seen, self.resident_seen = self.anon, self.anon + self.file + self.shared
         self.reset_seconds, self.reset_cpu_seconds = seconds, self.cpu_seconds
         self.reset_faults, self.reset_huge = self.faults, self.huge
-        self.is_unmarked = False
+        self.reset_anon, self.is_unmarked = self.anon, False
 
     def see(self, memory: Memory) -> None:
         """Sizes that it had at some time since its mark was reset."""
@@ -116,18 +114,24 @@ class Life:
         high = max(memory.high_water, self.unread_high_water)
         most = max(high + self.swap_seen[1], self.resident_seen)
         moved = span(self.file_seen) + span(self.shared_seen)
-        # More than page faults brought are file pages that came and left, and may be met on their way.
-        brought = UNTOLD_BYTES if self.is_unmarked else self._faulted()
-        burst = min(most - self.resident_seen, brought)
+        ceiling = self._ceiling()
         self.touchable = self._can_touch(seconds - self.reset_seconds)
-        self.unhidden = self.anon_seen + burst
-        self.upper = self.unhidden + min(moved, self.touchable)
+        self.unhidden = min(self.anon_seen + most - self.resident_seen, ceiling)
+        self.upper = min(self.unhidden + min(moved, self.touchable), ceiling)
         self.upper_with_shared = min(self.upper + self.shared_seen[1], most - self.file_seen[0])
         still = moved <= STILL_BYTES and marks_hold
         held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
-        held = min(held, self.anon_seen + self.shared_seen[1] + brought)
-        self.sure = max(self.anon + self.shared, held)
+        self.sure = max(self.anon + self.shared, min(held, ceiling + self.shared_seen[1]))
         self.peak = max(self.peak, self.sure)
+
+    def _ceiling(self) -> int:
+        """What its anonymous memory can have been, had it freed nothing of what page faults brought.
+
+        A mark that says more tells of file pages, which came and left and may be met on their way.
+        """
+        if self.is_unmarked:
+            return UNTOLD_BYTES
+        return max(self.anon_seen, self.reset_anon + self._faulted())
 
     def _can_touch(self, elapsed_seconds: float) -> int:
         """Bytes that it can have touched since its mark was reset, at one core's full speed.
@@ -143,8 +147,6 @@ class Life:
         if not self.faults:
             return UNTOLD_BYTES
         faults = self.faults - self.reset_faults
-        if self.huge is None or self.reset_huge is None:
-            return faults * HUGE_PAGE_BYTES
         return faults * PAGE_BYTES + self.huge - self.reset_huge
 
 

@@ -109,14 +109,16 @@ def _cgroup_used_bytes(folder: Path) -> int:
     return anon + int(stat.get("shmem") or stat.get("total_shmem") or 0)
 
 
+def is_under_quota(cpus: AbstractSet[int]) -> bool:
+    """Whether a cgroup may idle some of these CPUs while threads want them."""
+    return _quota_cores() < len(cpus)
+
+
 def busy_seconds(cpus: AbstractSet[int]) -> float | None:
-    """What these CPUs did since boot, by the time they did not idle; None where that says nothing.
+    """What these CPUs did since boot, by the time they did not idle; None where it is not told.
 
     Idle time is exact (Linux counts it as a CPU goes idle, in steps of 10 ms as shown), busy time is sampled by ticks.
-    Under a CPU quota a CPU idles while threads want it: there the time that others took is not known.
     """
-    if _quota_cores() < len(cpus):
-        return None
     try:
         lines = STAT_FILE.read_text().splitlines()
     except OSError:

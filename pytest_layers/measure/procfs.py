@@ -250,7 +250,6 @@ class Process:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self._status = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
-        self._statm = os.open(f"/proc/{pid}/statm", os.O_RDONLY | os.O_CLOEXEC)
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
 
     def memory(self) -> Memory | None:
@@ -259,13 +258,6 @@ class Process:
             return parse_status(os.pread(self._status, 16384, 0))
         except OSError:
             return None
-
-    def file_bytes(self) -> int:
-        """File and shared pages, for a fifth of the cost of a full reading; 0 when it has ended."""
-        try:
-            return int(os.pread(self._statm, 128, 0).split(None, 3)[2]) * PAGE_BYTES
-        except (OSError, IndexError):
-            return 0
 
     def minor_faults(self) -> int:
         """Page faults of its life that read nothing from disk; 0 when it has ended."""
@@ -292,7 +284,6 @@ class Process:
     def close(self) -> None:
         """Give the descriptors back."""
         os.close(self._status)
-        os.close(self._statm)
         os.close(self._stat)
 
 

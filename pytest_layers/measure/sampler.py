@@ -1,7 +1,7 @@
-"""When to read what, so that the reading costs at most about one per cent of a core.
+"""When to read what, so that the reading costs about one per cent of a core.
 
 Cheap and often: memory and CPU of every process. Seldom: who is there, threads, shared segments, proportional sizes.
-A small credit of time is spent on finer reading while file pages move or a stop line is near.
+A small credit of time is spent on finer reading while file pages move, and more near a stop line.
 """
 
 from __future__ import annotations
@@ -20,25 +20,22 @@ from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
 
-SHARE = 0.01
-"""Of one core, spent on reading."""
+SHARE = 0.008
+"""Of one core, spent on reading memory and CPU; what is read seldom has as much for each kind."""
 URGENT_SHARE = 0.2
 """Of one core, for proportional sizes while a stop line may have been passed unseen."""
 URGENT_SECONDS = 0.25
 """What such readings cost may be paid for by this much time before them."""
 SHORTEST_SECONDS = 0.005
 LONGEST_SECONDS = 0.05
-FINEST_SECONDS = 0.00025
+MOVING_SECONDS = 0.008
+"""Between two readings while file or shared pages move, as long as there is credit."""
+CREDIT_SECONDS = 0.02
 SLOW_SECONDS = 0.1
 """Between two looks at threads and segments."""
-CREDIT_SECONDS = 0.05
 ALLOCATION_BYTES_PER_SECOND = 8e9
 """As fast as several threads together touch new memory: how far ahead a stop line is looked for."""
-FINE_BYTES = 2**16
-"""Pages that moved by less count as still, while they are moving."""
 LEAST_SLEEP_SECONDS = 0.0005
-PEEK_SECONDS = 0.0015
-PEEKED_PROCESSES = 4
 MAX_HELD = 5
 """Processes that are told of where a case is stopped."""
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
@@ -138,6 +135,7 @@ class Sampler:
         self._spill.begin()
         self._started = self._clock()
         self.poll(opening=True)
+        self._moving = True
         self._started = self._clock()
 
     def end(self, usage: ChildUsage) -> Findings:
@@ -154,19 +152,22 @@ class Sampler:
 
     def poll(self, *, opening: bool = False) -> int:
         """Read the tree once; gives its footprint in bytes."""
-        before = time.thread_time()
         now = self._clock()
         self._look_for_births(now)
+        before = time.thread_time()
         cpu_seconds = self._cpu.processes.read(self._processes, opening=opening)
         readings = self._read_memory()
+        seldom = time.thread_time()
         self._look_slowly(now, readings, opening=opening)
+        proportional = self._read_proportional(now, readings)
+        seldom = time.thread_time() - seldom
         self._tracker.observe(
             now - self._started,
             readings,
             segment_bytes=self._segment_bytes,
             doubtful_bytes=self._segments.doubtful_bytes,
             huge_bytes=self._huge_pages.faulted_bytes(),
-            proportional=self._read_proportional(now, readings),
+            proportional=proportional,
             names={pid: who.name for pid, who in self._identities.items()},
             cpu_seconds=cpu_seconds,
         )
@@ -174,26 +175,14 @@ class Sampler:
             self.last_bytes = self.footprint_bytes
         self._reset_stale(readings)
         self._thaw()
-        self._cost = time.thread_time() - before
+        self._cost = time.thread_time() - before - seldom
         return self.footprint_bytes
-
-    def has_moved(self) -> bool:
-        """A peek, for a tenth of a reading's cost: whether file pages moved since the last one."""
-        if not self._in_window or len(self._processes) > PEEKED_PROCESSES:
-            return False
-        files = [process.file_bytes() for process in self._processes.values()]
-        return any(
-            abs(now - self._tracker.lives[pid].file - self._tracker.lives[pid].shared) > STILL_BYTES
-            for pid, now in zip(self._processes, files, strict=True)
-            if pid in self._tracker.lives
-        )
 
     def delay_seconds(self) -> float:
         """Until the next reading is due."""
-        steady = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, self._cost / self._share))
-        delay = steady
+        delay = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, self._cost / self._share))
         if self._in_window and self._moving and self._credit > 0:
-            delay = FINEST_SECONDS
+            delay = min(delay, MOVING_SECONDS)
         if self.stop_bytes is not None:
             delay = min(delay, self._seconds_to(self.stop_bytes))
         self._credit = min(CREDIT_SECONDS, self._credit + delay * self._share - self._cost)
@@ -222,7 +211,7 @@ class Sampler:
             self._last_pid = last
             before = time.thread_time()
             self._scan()
-            self._scan_due = now + (time.thread_time() - before) / self._share / 2
+            self._scan_due = now + (time.thread_time() - before) / self._share
 
     def _scan(self) -> None:
         """Who is there, and who they are by now: a process may have gone on as another program."""
@@ -329,13 +318,12 @@ class Sampler:
 
     def _reset_stale(self, readings: list[Reading]) -> None:
         """Start marks anew where an old peak or moving file pages would blur the next stretch."""
-        still = FINE_BYTES if self._moving else STILL_BYTES
         self._moving = False
         for reading in readings:
             memory, life = reading.memory, self._tracker.lives[reading.pid]
             moved = span(life.file_seen) + span(life.shared_seen)
-            self._moving = self._moving or moved > still
-            if moved <= still and memory.high_water - memory.resident <= STILL_BYTES:
+            self._moving = self._moving or moved > STILL_BYTES
+            if moved <= STILL_BYTES and memory.high_water - memory.resident <= STILL_BYTES:
                 continue
             process = self._processes[reading.pid]
             before = process.memory()

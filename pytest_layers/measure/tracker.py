@@ -80,7 +80,7 @@ class Tracker:
     _stride: int = 1
     _seconds: float = 0.0
     _segment_bytes: int = 0
-    _huge: int | None = None
+    _huge: int = 0
     _mapped: int = 0
     _doubtful: int = 0
     _doubtful_base: int = 0
@@ -93,7 +93,7 @@ class Tracker:
         *,
         segment_bytes: int = 0,
         doubtful_bytes: int = 0,
-        huge_bytes: int | None = None,
+        huge_bytes: int = 0,
         proportional: dict[int, int] | None = None,
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
@@ -155,7 +155,7 @@ class Tracker:
         fell = life.high_water - reading.memory.high_water
         return reading.image != life.image or fell > self.slack_bytes + STILL_BYTES
 
-    def _take(self, seconds: float, reading: Reading, name: str, huge: int | None) -> None:
+    def _take(self, seconds: float, reading: Reading, name: str, huge: int) -> None:
         """Bounds of one process since its mark was reset, or since it was born."""
         memory = reading.memory
         life = self.lives.get(reading.pid)

@@ -1,5 +1,4 @@
 import mmap
-import os
 
 import pytest
 
@@ -21,7 +20,7 @@ def page_size(folder, kib, *, enabled="always [inherit] madvise never", faults=N
 @pytest.fixture
 def opened():
     found = []
-    yield lambda folder: found.append(HugePages(folder)) or found[-1]
+    yield lambda *paths: found.append(HugePages(*paths)) or found[-1]
     for pages in found:
         pages.close()
 
@@ -37,20 +36,24 @@ class TestHugePages:
         page_size(tmp_path, 64, enabled="always inherit madvise [never]", faults=5)
         assert opened(tmp_path).faulted_bytes() == 6 * MIB
 
-    def test_an_older_kernel_does_not_tell(self, tmp_path, opened):
-        page_size(tmp_path, 2048)
-        assert opened(tmp_path).faulted_bytes() is None
+    def test_an_older_kernel_counts_the_largest_alone(self, tmp_path, opened):
+        (tmp_path / "hpage_pmd_size").write_text("2097152\n")
+        (tmp_path / "vmstat").write_text("thp_fault_fallback 9\nthp_fault_alloc 7\nthp_split 1\n")
+        assert opened(tmp_path, tmp_path / "vmstat").faulted_bytes() == 14 * MIB
 
     def test_a_kernel_without_huge_pages_has_none(self, tmp_path, opened):
         assert opened(tmp_path / "missing").faulted_bytes() == 0
 
-    def test_the_kernel_counts_what_is_touched_here(self, opened):
-        pages = opened(hugepages.FOLDER)
+    @pytest.mark.parametrize("per_size", [True, False])
+    def test_the_kernel_counts_what_is_touched_here(self, tmp_path, opened, per_size):
+        if "[never]" in (hugepages.FOLDER / "enabled").read_text():
+            pytest.skip("huge pages are switched off")
+        for path in () if per_size else ("hpage_pmd_size",):
+            (tmp_path / path).write_bytes((hugepages.FOLDER / path).read_bytes())
+        pages = opened(hugepages.FOLDER if per_size else tmp_path)
         before = pages.faulted_bytes()
-        if before is None or "[never]" in (hugepages.FOLDER / "enabled").read_text():
-            pytest.skip("this kernel does not tell, or has no huge pages")
         with mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
             area.madvise(mmap.MADV_HUGEPAGE)
-            for start in range(0, 64 * MIB, os.sysconf("SC_PAGE_SIZE")):
+            for start in range(0, 64 * MIB, mmap.PAGESIZE):
                 area[start] = 1
         assert pages.faulted_bytes() - before >= 32 * MIB

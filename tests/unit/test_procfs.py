@@ -122,10 +122,6 @@ class TestMemory:
             after = own.memory()
         assert 8 * MIB - 64 * 1024 <= after.shmem - before.shmem <= 8 * MIB + 64 * 1024
 
-    def test_a_peek_tells_file_and_shared_pages(self, own):
-        memory = own.memory()
-        assert abs(own.file_bytes() - memory.file - memory.shmem) < MIB
-
     def test_an_ended_process_has_no_reading(self):
         ready, done = os.pipe()
         pid = os.fork()
@@ -141,7 +137,7 @@ class TestMemory:
         os.close(ready)
         os.close(done)
         assert (zombie, is_dead) == (None, True)
-        assert (process.memory(), process.file_bytes(), process.reset_peak()) == (None, 0, False)
+        assert (process.memory(), process.reset_peak()) == (None, False)
         process.close()
 
     def test_pages_of_a_fork_are_divided_among_both(self, own):

@@ -44,10 +44,6 @@ class World:
             def memory(self):
                 return world.memory.get(self.pid)
 
-            def file_bytes(self):
-                memory = world.memory.get(self.pid)
-                return memory.file + memory.shmem if memory else 0
-
             def minor_faults(self):
                 return world.who[self.pid].minor_faults
 
@@ -134,9 +130,9 @@ class TestDelay:
         world.poll()
         assert world.sampler.delay_seconds() == sampler.SHORTEST_SECONDS == 0.005
 
-    def test_a_dearer_one_costs_a_hundredth_of_the_time(self, world):
+    def test_a_dearer_one_costs_its_share_of_the_time(self, world):
         world.poll()
-        world.sampler._cost = 0.0002
+        world.sampler._cost = 0.02 * sampler.SHARE
         assert world.sampler.delay_seconds() == pytest.approx(0.02)
 
     def test_it_is_never_longer_than_a_twentieth_second(self, world):
@@ -161,38 +157,37 @@ class TestDelay:
 
     def test_moving_file_pages_are_read_finer(self, world):
         world.begin()
+        world.cost = 0.001
+        world.poll()
+        assert world.sampler.delay_seconds() == sampler.LONGEST_SECONDS
         world.set(ROOT, 10, file=100)
         world.poll()
-        assert world.sampler.delay_seconds() == sampler.FINEST_SECONDS
+        assert world.sampler.delay_seconds() == sampler.MOVING_SECONDS
+
+    def test_a_window_begins_with_a_finer_reading(self, world):
+        world.cost = 0.001
+        world.begin()
+        assert world.sampler.delay_seconds() == sampler.MOVING_SECONDS
 
     def test_finer_reading_lasts_as_long_as_its_credit(self, world):
         world.begin()
         world.cost = 0.001
         for number in range(200):
-            world.set(ROOT, 10, file=100 + number)
+            world.set(ROOT, 10, file=100 + 2 * number)
             world.poll()
             world.sampler.delay_seconds()
-        assert world.sampler.delay_seconds() > sampler.FINEST_SECONDS
+        assert world.sampler.delay_seconds() > sampler.MOVING_SECONDS
 
+    def test_what_is_read_seldom_delays_no_reading(self, world, monkeypatch):
+        look = world.sampler._look_slowly
 
-class TestPeek:
-    def test_file_pages_that_moved_are_seen(self, world):
-        world.begin()
-        assert not world.sampler.has_moved()
-        world.set(ROOT, 10, file=2)
-        assert world.sampler.has_moved()
+        def spend(*args, **options):
+            look(*args, **options)
+            world.thread_seconds += 1.0
 
-    def test_out_of_the_window_nobody_looks(self, world):
+        monkeypatch.setattr(world.sampler, "_look_slowly", spend)
         world.poll()
-        world.set(ROOT, 10, file=2)
-        assert not world.sampler.has_moved()
-
-    def test_of_many_processes_nobody_looks(self, world):
-        for pid in range(11, 11 + sampler.PEEKED_PROCESSES):
-            world.set(pid, 1)
-        world.begin()
-        world.set(ROOT, 10, file=2)
-        assert not world.sampler.has_moved()
+        assert world.sampler.delay_seconds() == sampler.SHORTEST_SECONDS
 
 
 class TestWindow:
@@ -263,8 +258,8 @@ class TestWho:
         world.set(11, 20)
         world.poll()
         world.set(12, 20)
-        assert world.poll(0.04) == 30 * MIB
-        assert world.poll(0.02) == 50 * MIB
+        assert world.poll(0.08) == 30 * MIB
+        assert world.poll(0.1) == 50 * MIB
 
     def test_one_that_ended_is_gone(self, world):
         world.set(11, 20)
@@ -597,10 +592,6 @@ class TestOthers:
 
     def test_where_the_cpus_say_nothing_it_is_not_known(self, monkeypatch):
         assert self.spent(monkeypatch, None, None).others is None
-
-
-def test_what_a_reading_allows_itself_is_one_per_cent():
-    assert sampler.SHARE == 0.01
 
 
 def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):

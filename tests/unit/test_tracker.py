@@ -108,13 +108,7 @@ class TestOneProcess:
         tracker.observe(0.001, [reading(anon=10, file=400, cpu=5.001)])
         assert tracker.upper_bytes == 10 * MIB + 2_000_000
 
-    def test_no_more_is_hidden_than_page_faults_can_map(self):
-        tracker = Tracker(SLACK)
-        tracker.observe(0.0, [reading(anon=10, file=400, cpu=5.0, faults=1000)])
-        tracker.observe(0.01, [reading(anon=10, high=410, cpu=5.01, faults=1002)])
-        assert tracker.upper_bytes == (10 + 2 * 2) * MIB
-
-    def test_a_page_fault_maps_one_page_where_huge_ones_are_counted(self):
+    def test_no_more_is_hidden_than_page_faults_brought(self):
         tracker = Tracker(SLACK)
         tracker.observe(
             0.0, [reading(anon=10, file=400, cpu=0.0, faults=1000)], huge_bytes=64 * MIB
@@ -123,25 +117,29 @@ class TestOneProcess:
         tracker.observe(5.0, [came], huge_bytes=66 * MIB)
         assert tracker.upper_bytes == 10 * MIB + 10 * PAGE_BYTES + 2 * MIB
 
+    def test_what_page_faults_brought_is_not_hidden_once_it_is_seen(self):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(anon=10, file=400, cpu=0.0, faults=1000)])
+        tracker.observe(5.0, [reading(anon=50, file=420, cpu=5.0, faults=1000 + 41 * 256)])
+        assert tracker.upper_bytes == 51 * MIB
+
     def test_file_pages_that_came_and_left_are_no_burst(self):
         tracker = Tracker(SLACK)
-        tracker.observe(0.0, [reading(anon=10, file=400, cpu=0.0, faults=1000)], huge_bytes=0)
-        met_again = reading(anon=10, high=420, file=400, cpu=5.0, faults=1010)
-        tracker.observe(5.0, [met_again], huge_bytes=0)
+        tracker.observe(0.0, [reading(anon=10, file=400, cpu=0.0, faults=1000)])
+        tracker.observe(5.0, [reading(anon=10, high=420, file=400, cpu=5.0, faults=1010)])
         assert tracker.lower_bytes == tracker.upper_bytes == 10 * MIB + 10 * PAGE_BYTES
 
-    @pytest.mark.parametrize("huge", [10 * MIB, None])
-    def test_a_burst_that_page_faults_brought_is_one(self, huge):
+    def test_a_burst_that_page_faults_brought_is_one(self):
         tracker = Tracker(SLACK)
-        tracker.observe(0.0, [reading(anon=10, cpu=0.0, faults=1000)], huge_bytes=huge and 0)
-        tracker.observe(5.0, [reading(anon=10, high=20, cpu=5.0, faults=1005)], huge_bytes=huge)
+        tracker.observe(0.0, [reading(anon=10, cpu=0.0, faults=1000)])
+        tracker.observe(5.0, [reading(anon=10, high=20, cpu=5.0, faults=1005)], huge_bytes=10 * MIB)
         assert (tracker.lower_bytes, tracker.upper_bytes) == (20 * MIB, 20 * MIB)
 
     def test_a_fork_has_pages_that_no_fault_brought(self):
         tracker = Tracker(SLACK)
-        tracker.observe(0.0, [reading(1, anon=10, cpu=0.0, faults=1000)], huge_bytes=0)
+        tracker.observe(0.0, [reading(1, anon=10, cpu=0.0, faults=1000)])
         fork = reading(2, anon=5, high=10, cpu=0.0, faults=1)
-        tracker.observe(5.0, [reading(1, anon=10, cpu=5.0, faults=1000), fork], huge_bytes=0)
+        tracker.observe(5.0, [reading(1, anon=10, cpu=5.0, faults=1000), fork])
         assert tracker.upper_bytes == 20 * MIB
 
     def test_no_more_is_hidden_than_one_core_can_touch_in_the_time(self):
@@ -257,8 +255,8 @@ class TestSeveralProcesses:
         assert watched.bracket() == (15, 45)
 
     def test_a_first_reading_counts_the_faults_of_all_its_life(self, watched):
-        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 5, file=30, faults=4))
-        assert watched.bracket() == (15, 23)
+        watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 5, file=30, faults=1024))
+        assert watched.bracket() == (15, 19)
 
     def test_each_process_tells_what_it_held_at_the_peak(self, watched):
         watched.read(reading(1, 10), reading(2, 50)).read(reading(1, 30), reading(2, 100))
