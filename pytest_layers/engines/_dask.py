@@ -29,7 +29,10 @@ CALL_SECONDS = 30.0
 _SECONDS_TO_CLOSE = 5.0
 _SECONDS_TO_SETTLE = 60.0
 _SECONDS_TO_LOOK_AGAIN = 0.01
-_SECONDS_TO_GIVE_BACK = 0.25
+_SECONDS_BETWEEN = 0.25
+_SECONDS_TO_GIVE_BACK = {"jemalloc": 1.5}
+"""For an allocator to return what was freed, by its name at Arrow; others do at once. jemalloc's pages go after a
+second, by a thread that sleeps in between (`dirty_decay_ms`, as Arrow sets it)."""
 _STILL_BYTES = 8 << 20
 _LINES = 1024
 """Probes that may hold a line to this process."""
@@ -153,22 +156,25 @@ class DaskWorkers:
     def _settle(self) -> None:
         """Wait for what runs in the background, and have workers give back what they need no more.
 
-        What reading the data left there would be in the footprint when the window begins, and hide what it needs. An
-        allocator may take a second over it: Arrow's jemalloc does.
+        What reading the data left there would be in the footprint when the window begins, and hide what it needs.
         """
         deadline = time.monotonic() + _SECONDS_TO_SETTLE
         with contextlib.suppress(OSError):
             while self._is_at_work() and time.monotonic() < deadline:
                 time.sleep(_SECONDS_TO_LOOK_AGAIN)
-            held, before = self._give_back(), math.inf
-            while before - held > _STILL_BYTES and time.monotonic() < deadline:
-                time.sleep(_SECONDS_TO_GIVE_BACK)
-                held, before = self._give_back(), held
+            least, since = math.inf, 0.0
+            while time.monotonic() < deadline:
+                held, patience = self._give_back()
+                if least - held > _STILL_BYTES:
+                    least, since = held, time.monotonic()
+                elif time.monotonic() - since >= patience:
+                    return
+                time.sleep(_SECONDS_BETWEEN)
 
-    def _give_back(self) -> int:
-        """Have workers free what they can; gives the bytes that they then hold."""
+    def _give_back(self) -> tuple[int, float]:
+        """Have workers free what they can; gives the bytes that they then hold, and how long that may take to show."""
 
-        def give_back() -> int:
+        def give_back() -> tuple[int, str]:
             import ctypes
             import gc
 
@@ -179,9 +185,11 @@ class DaskWorkers:
             pa.default_memory_pool().release_unused()
             with contextlib.suppress(AttributeError):  # of glibc alone
                 ctypes.CDLL(None).malloc_trim(0)
-            return int(psutil.Process().memory_info().rss)
+            return int(psutil.Process().memory_info().rss), pa.default_memory_pool().backend_name
 
-        return sum(_ask(self.client, give_back).values())
+        told = _ask(self.client, give_back).values()
+        patience = max((_SECONDS_TO_GIVE_BACK.get(name, 0.0) for _, name in told), default=0.0)
+        return sum(held for held, _ in told), patience
 
     def _is_at_work(self) -> bool:
         """Whether results are awaited, as Modin's frames are, or workers are busy."""

@@ -2,6 +2,7 @@
 
     machine   cores and memory that this process may use
     procfs    read one process (Linux)
+    hugepages what page faults put into huge pages
     segments  shared memory of a tree, each segment once
     spill     files in the spill folder of a case
     tree      which processes belong to the case

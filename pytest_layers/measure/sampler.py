@@ -21,7 +21,7 @@ from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
 
 SHARE = 0.008
-"""Of one core, spent on reading memory and CPU; what is read seldom has as much for each kind."""
+"""Of one core, spent on reading memory and CPU; what is read seldom is paid for apart."""
 URGENT_SHARE = 0.2
 """Of one core, for proportional sizes while a stop line may have been passed unseen."""
 URGENT_SECONDS = 0.25
@@ -211,7 +211,7 @@ class Sampler:
             self._last_pid = last
             before = time.thread_time()
             self._scan()
-            self._scan_due = now + (time.thread_time() - before) / self._share
+            self._scan_due = now + (time.thread_time() - before) / self._share / 2
 
     def _scan(self) -> None:
         """Who is there, and who they are by now: a process may have gone on as another program."""

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from pytest_layers.testing import EngineContract
@@ -40,4 +42,14 @@ def test_its_workers_are_ours(engine, sales):
     frame = engine.scan(sales)
     held = engine.session.run(lambda dask_worker: len(dask_worker.data))
     assert sum(held.values()) > 0
+    assert len(frame) == sales.rows
+
+
+@pytest.mark.layers("modin-dask")
+@pytest.mark.sizes("1M")
+@pytest.mark.memory_ceiling("32MiB")
+def test_what_it_reads_is_there_before_the_window_opens(engine, sales, measured):
+    frame = engine.scan(sales)
+    with measured:
+        time.sleep(1)
     assert len(frame) == sales.rows

@@ -258,7 +258,7 @@ class TestWho:
         world.set(11, 20)
         world.poll()
         world.set(12, 20)
-        assert world.poll(0.08) == 30 * MIB
+        assert world.poll(0.04) == 30 * MIB
         assert world.poll(0.1) == 50 * MIB
 
     def test_one_that_ended_is_gone(self, world):
