@@ -1,7 +1,7 @@
 """When to read what, so that the reading costs about one per cent of a core.
 
 Cheap and often: memory and CPU of every process. Seldom: who is there, threads, shared segments, proportional sizes.
-A small credit of time is spent on finer reading while file pages move, and more near a stop line.
+A small credit of time is spent on finer reading while something moves, and more near a stop line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
 
-SHARE = 0.008
+SHARE = 0.01
 """Of one core, spent on reading memory and CPU; what is read seldom is paid for apart."""
 URGENT_SHARE = 0.2
 """Of one core, for proportional sizes while a stop line may have been passed unseen."""
@@ -28,9 +28,11 @@ URGENT_SECONDS = 0.25
 """What such readings cost may be paid for by this much time before them."""
 SHORTEST_SECONDS = 0.005
 LONGEST_SECONDS = 0.05
-MOVING_SECONDS = 0.008
-"""Between two readings while file or shared pages move, as long as there is credit."""
-CREDIT_SECONDS = 0.02
+LONGEST_OF_FEW_SECONDS, FEW_PROCESSES = 0.015, 4
+"""What a process that ends takes with it is bound by the time since its last reading."""
+MOVING_SECONDS = 0.002
+"""Between two readings while file or shared pages move, or processes come and go, as long as there is credit."""
+CREDIT_SECONDS = 0.05
 SLOW_SECONDS = 0.1
 """Between two looks at threads and segments."""
 ALLOCATION_BYTES_PER_SECOND = 8e9
@@ -91,6 +93,8 @@ class Sampler:
         self._credit = CREDIT_SECONDS
         self._cost = 0.0
         self._moving = False
+        self._pids: set[int] = set()
+        """At the last reading."""
         self._in_window = False
         self._usage = ChildUsage()
         self._notes: tuple[str, ...] = ()
@@ -180,7 +184,9 @@ class Sampler:
 
     def delay_seconds(self) -> float:
         """Until the next reading is due."""
-        delay = min(LONGEST_SECONDS, max(SHORTEST_SECONDS, self._cost / self._share))
+        few = len(self._processes) <= FEW_PROCESSES
+        longest = LONGEST_OF_FEW_SECONDS if few else LONGEST_SECONDS
+        delay = min(longest, max(SHORTEST_SECONDS, self._cost / self._share))
         if self._in_window and self._moving and self._credit > 0:
             delay = min(delay, MOVING_SECONDS)
         if self.stop_bytes is not None:
@@ -318,7 +324,8 @@ class Sampler:
 
     def _reset_stale(self, readings: list[Reading]) -> None:
         """Start marks anew where an old peak or moving file pages would blur the next stretch."""
-        self._moving = False
+        pids = {reading.pid for reading in readings}
+        self._moving, self._pids = pids != self._pids, pids
         for reading in readings:
             memory, life = reading.memory, self._tracker.lives[reading.pid]
             moved = span(life.file_seen) + span(life.shared_seen)

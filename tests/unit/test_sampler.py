@@ -132,13 +132,20 @@ class TestDelay:
 
     def test_a_dearer_one_costs_its_share_of_the_time(self, world):
         world.poll()
-        world.sampler._cost = 0.02 * sampler.SHARE
-        assert world.sampler.delay_seconds() == pytest.approx(0.02)
+        world.sampler._cost = 0.01 * sampler.SHARE
+        assert world.sampler.delay_seconds() == pytest.approx(0.01)
 
     def test_it_is_never_longer_than_a_twentieth_second(self, world):
+        for pid in range(11, 11 + sampler.FEW_PROCESSES):
+            world.set(pid, 1)
         world.cost = 1.0
         world.poll()
         assert world.sampler.delay_seconds() == sampler.LONGEST_SECONDS == 0.05
+
+    def test_of_few_processes_it_is_shorter(self, world):
+        world.cost = 1.0
+        world.poll()
+        assert world.sampler.delay_seconds() == sampler.LONGEST_OF_FEW_SECONDS
 
     def test_a_stop_line_is_looked_for_as_far_ahead_as_memory_can_be_touched(self, world):
         world.poll()
@@ -159,8 +166,16 @@ class TestDelay:
         world.begin()
         world.cost = 0.001
         world.poll()
-        assert world.sampler.delay_seconds() == sampler.LONGEST_SECONDS
+        assert world.sampler.delay_seconds() > sampler.MOVING_SECONDS
         world.set(ROOT, 10, file=100)
+        world.poll()
+        assert world.sampler.delay_seconds() == sampler.MOVING_SECONDS
+
+    def test_so_is_a_tree_that_has_changed(self, world):
+        world.begin()
+        world.cost = 0.001
+        world.poll()
+        world.set(11, 1)
         world.poll()
         assert world.sampler.delay_seconds() == sampler.MOVING_SECONDS
 
