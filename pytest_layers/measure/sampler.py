@@ -28,7 +28,7 @@ URGENT_SECONDS = 0.25
 """What such readings cost may be paid for by this much time before them."""
 SHORTEST_SECONDS = 0.005
 LONGEST_SECONDS = 0.05
-LONGEST_OF_FEW_SECONDS, FEW_PROCESSES = 0.015, 4
+LONGEST_OF_FEW_SECONDS, FEW_PROCESSES = 0.02, 4
 """What a process that ends takes with it is bound by the time since its last reading."""
 MOVING_SECONDS = 0.002
 """Between two readings while file or shared pages move, or processes come and go, as long as there is credit."""
