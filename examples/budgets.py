@@ -82,7 +82,7 @@ urgent_revenue = together(
         modin_dask="6x",
         ray="1.5x + 400MiB",
     ),
-    pytest.mark.min_cores("80%", pandas=None, pandas_arrow=None, modin_dask="75%", spark="60%"),
+    pytest.mark.min_cores("80%", pandas=None, pandas_arrow=None, modin_dask="75%", spark="65%"),
 )
 
 # For a regression that has Python go through the rows: it takes seconds for what the good twin does in a moment.
