@@ -55,12 +55,12 @@ def twins(
         given = {name: openers[name]() for name in asked[twin] | asked[good]}
 
         def answer_of(function):
-            return as_table(function(**{name: given[name] for name in asked[function]}), engine)
+            return _done(function(**{name: given[name] for name in asked[function]}), engine)
 
         with measured:
             answer = answer_of(twin)
         if twin is not good:
-            assert_same_rows(answer, answer_of(good), sort_by=sort_by)
+            assert_same_rows(as_table(answer), as_table(answer_of(good)), sort_by=sort_by)
 
     return test
 
@@ -77,30 +77,36 @@ def plain_twins(
     def test(twin, tmp_path, measured):
         given = (ready or _as_is)(tmp_path)
         with measured:
-            answer = as_table(twin(given))
+            answer = twin(given)
         if twin is not good:
-            assert_same_rows(answer, as_table(good(given)))
+            assert_same_rows(as_table(answer), as_table(good(given)))
 
     return test
 
 
-def as_table(answer: Any, engine: Any = None) -> pa.Table:
-    """A number, a table, a frame of pandas or one of the engine, as rows to compare."""
+def _done(answer: Any, engine: Any) -> Any:
+    """A frame of the engine as a table, which forces its work; else the answer as it is."""
+    has_done = isinstance(answer, (int, float, pa.Table)) or _is_pandas(answer)
+    return answer if has_done else engine.collect(answer)
+
+
+def as_table(answer: Any) -> pa.Table:
+    """A number, a table or a frame of pandas as rows to compare. Not for a window: Arrow may import pandas for it.
+
+    Keys that a group-by of pandas left in the index come as columns.
+    """
     if isinstance(answer, (int, float)):
         return pa.table({"amount": [float(answer)]})
-    if isinstance(answer, pa.Table):
+    if not _is_pandas(answer):
         return answer
-    if type(answer).__module__.partition(".")[0] == "pandas":
-        return _of_pandas(answer)
-    return engine.collect(answer)
-
-
-def _of_pandas(answer: Any) -> pa.Table:
-    """Keys that a group-by left in the index come as columns."""
     frame = answer.to_frame() if answer.ndim == 1 else answer
     keyed = any(name is not None for name in frame.index.names)
     frame = frame.reset_index() if keyed else frame
     return pa.Table.from_pandas(frame, preserve_index=False)
+
+
+def _is_pandas(answer: Any) -> bool:
+    return type(answer).__module__.partition(".")[0] == "pandas"
 
 
 def _both(
