@@ -1,0 +1,103 @@
+"""A plugin that hands the memory ceilings of the corpus to another tool: `-p peer`, its name in `DETECTION_PEER`.
+
+It stands in for pytest-layers, which is off meanwhile (`-p no:layers`): marks and fixtures of the same names are
+there, `measured` narrows nothing. What each case came to is written to the file named in `DETECTION_OUTCOMES`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pytest_layers.units import parse_amount
+
+TOOL = os.environ["DETECTION_PEER"]
+MIB = 2**20
+SIGNS = {
+    "memray": ("was limited to", "allocation limit"),
+    "benchmem": ("exceeds max_peak",),
+    "isolate": ("MemoryError", "Cannot allocate memory", "unable to allocate"),
+}
+"""By which a tool's own failure is told from another one."""
+_ROWS: dict[str, tuple[str, str]] = {}
+_LIMITS: dict[str, float] = {}
+"""In MiB, which is what pytest-monitor records."""
+
+
+def pytest_addoption(parser):
+    parser.addini("layers_cores", "of pytest-layers: passed over", default="")
+
+
+def pytest_configure(config):
+    for name in ("memory_ceiling", "min_cores", "min_speedup", "layers", "sizes"):
+        config.addinivalue_line("markers", f"{name}(...): of pytest-layers")
+
+
+@pytest.fixture
+def measured():
+    """No tool here has a window within a test."""
+    return contextlib.nullcontext()
+
+
+def pytest_collection_modifyitems(items):
+    """Leave the cases with a ceiling and without an engine, each with the tool's own mark."""
+    marked = {item: item.get_closest_marker("memory_ceiling") for item in items}
+    items[:] = [item for item in items if marked[item] and not item.get_closest_marker("layers")]
+    for item in items:
+        limit = parse_amount(marked[item].args[0]).fixed_bytes
+        _LIMITS[item.nodeid] = limit / MIB
+        mark = mark_of(limit)
+        if mark is not None:
+            item.add_marker(mark)
+        if TOOL == "benchmem":
+            item.fixturenames.append("benchmark")
+
+
+def mark_of(limit_bytes):
+    """The tool's mark for a limit; pytest-monitor has none, it records."""
+    if TOOL == "memray":
+        return pytest.mark.limit_memory(f"{limit_bytes / MIB:g} MB")
+    if TOOL == "benchmem":
+        return pytest.mark.benchmem(max_peak=f"{limit_bytes / MIB:g}MiB", warmup=0, repeats=1)
+    if TOOL == "isolate":
+        return pytest.mark.isolate(mem_limit=data_bytes() + int(limit_bytes))
+    return None
+
+
+def data_bytes():
+    """What this process has of what `RLIMIT_DATA` counts: forks of it start with that."""
+    status = Path("/proc/self/status").read_text()
+    return next(
+        int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmData:")
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """pytest-benchmem measures what the `benchmark` fixture calls."""
+    if TOOL != "benchmem":
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    given = {name: pyfuncitem.funcargs[name] for name in names}
+    pyfuncitem.funcargs["benchmark"].pedantic(pyfuncitem.obj, kwargs=given, rounds=1)
+    return True
+
+
+def pytest_runtest_logreport(report):
+    """Keep the call's outcome, or that of a phase that failed."""
+    if report.when == "call" or not report.passed:
+        text = report.longreprtext + "".join(content for _, content in report.sections)
+        told = any(sign.lower() in text.lower() for sign in SIGNS.get(TOOL, ()))
+        outcome = "limit" if report.failed and told else report.outcome
+        _ROWS[report.nodeid] = (outcome, report.longreprtext[-300:] if outcome == "failed" else "")
+
+
+def pytest_sessionfinish():
+    told = Path(os.environ["DETECTION_OUTCOMES"])
+    told.write_text(json.dumps(_ROWS))
+    told.with_name("limits.json").write_text(json.dumps(_LIMITS))

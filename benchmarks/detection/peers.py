@@ -1,0 +1,138 @@
+"""Other tools on the corpus, as far as they can express it: its cases with a memory ceiling and without an engine.
+
+    python benchmarks/detection/peers.py [--repeats 1] [--tools layers,memray,benchmem,isolate,monitor]
+
+Each tool is installed into an environment of its own. It gets the same limits: pytest-memray's `limit_memory`,
+pytest-benchmem's `max_peak`, pytest-isolate's `mem_limit` over what pytest holds already; pytest-monitor records, and
+what it recorded is held against the limit here. None has a window within a test, so each measures the whole call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import venv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from run import SUITE, hog
+from tally import RIGHT, ROLES, WRONG, finding
+
+from pytest_layers.report import document
+
+ROOT = SUITE.parents[2]
+FILES = ("test_plain.py", "test_baits.py")
+PACKAGES = {
+    "layers": ("pytest-layers", []),
+    "memray": ("pytest-memray", ["--memray", "--native"]),
+    "benchmem": ("pytest-benchmem", ["--benchmark-memory", "--benchmark-quiet"]),
+    "isolate": ("pytest-isolate", []),
+    "monitor": ("pytest-monitor", ["--db", "monitored.db"]),
+}
+"""Of each tool its package, and the options that it needs."""
+
+
+def environment(tool: str, folder: Path) -> Path:
+    """Its Python, in a new environment with the tool and what the corpus imports."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", str(ROOT), "numpy", "pyarrow"]
+    package = [] if tool == "layers" else [PACKAGES[tool][0]]
+    subprocess.run([*install, *package], check=True)
+    return python
+
+
+def run(tool: str, python: Path, folder: Path, hog_pid: int) -> dict[str, str]:
+    """What each case came to, by its node id: `limit`, `passed`, `skipped` or `failed`, by another cause."""
+    told = folder / "outcomes.json"
+    command = [str(python), "-m", "pytest", *(str(SUITE / name) for name in FILES), "-q"]
+    command += ["-p", "no:cacheprovider", *PACKAGES[tool][1]]
+    own = {"DETECTION_HOG": str(hog_pid), "DETECTION_PEER": tool, "DETECTION_OUTCOMES": str(told)}
+    own["PYTHONPATH"] = str(SUITE.parent)
+    if tool == "layers":
+        command.append(f"--layers-report={told}")
+    else:
+        command += ["-p", "no:layers", "-p", "peer"]
+    with (folder / "output").open("wb") as output:
+        subprocess.run(
+            command, cwd=folder, env=os.environ | own, stdout=output, stderr=output, check=False
+        )
+    if not told.exists():
+        sys.exit((folder / "output").read_text()[-3000:])
+    if tool == "layers":
+        return dict(of_layers(told))
+    outcomes = {nodeid: outcome for nodeid, (outcome, _) in json.loads(told.read_text()).items()}
+    return outcomes | dict(recorded(folder / "monitored.db", outcomes))
+
+
+def of_layers(report: Path) -> Iterator[tuple[str, str]]:
+    """By the verdicts of pytest-layers, of the cases that the other tools are asked for."""
+    for case in document.read(report).cases:
+        found = finding(case)
+        if found and (found.kind == "memory_ceiling" or not found.kind):
+            wrong = {"caught": "limit", "false alarm": "limit", "missed": "passed"}
+            yield found.nodeid, wrong.get(found.outcome, found.outcome)
+
+
+def recorded(database: Path, outcomes: dict[str, str]) -> Iterator[tuple[str, str]]:
+    """Of the cases that passed, those whose recorded memory is over the limit, which the name can't tell."""
+    if not database.exists():
+        return
+    limits = json.loads((database.parent / "limits.json").read_text())
+    with sqlite3.connect(database) as rows:
+        used = dict(rows.execute("select ITEM_VARIANT, MEM_USAGE from TEST_METRICS"))
+    for nodeid, outcome in outcomes.items():
+        name = nodeid.partition("::")[2]
+        if outcome == "passed" and used.get(name, 0.0) > limits[nodeid]:
+            yield nodeid, "limit"
+
+
+def role_of(nodeid: str) -> str:
+    return next(role for role in ROLES if f"[{role}]" in nodeid)
+
+
+def line(tool: str, outcomes: list[dict[str, str]]) -> str:
+    """Of each role what was right, wrong, or came to no verdict."""
+    counts = Counter((role_of(nodeid), how) for found in outcomes for nodeid, how in found.items())
+    words = [f"{PACKAGES[tool][0]:16}"]
+    for role in ROLES:
+        right, wrong = ("limit", "passed") if role == "bad" else ("passed", "limit")
+        of_role = sum(count for (name, _), count in counts.items() if name == role)
+        none = of_role - counts[role, right] - counts[role, wrong]
+        words.append(f"{counts[role, right]:4} {counts[role, wrong]:5} {none:5}")
+    return "   ".join(words)
+
+
+def heading() -> str:
+    words = [f"{RIGHT[role]}/{WRONG[role]}/other" for role in ROLES]
+    return (
+        f"{'':16}   " + "   ".join(f"{role + ':':>16}" for role in ROLES) + "   " + "  ".join(words)
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--tools", default=",".join(PACKAGES))
+    options = parser.parse_args()
+    print(heading())
+    with tempfile.TemporaryDirectory() as temporary, hog() as pid:
+        for tool in options.tools.split(","):
+            folder = Path(temporary, tool)
+            python = environment(tool, folder)
+            found = [run(tool, python, folder, pid) for _ in range(options.repeats)]
+            print(line(tool, found), flush=True)
+            for nodeid, how in sorted(found[-1].items()):
+                right = "limit" if role_of(nodeid) == "bad" else "passed"
+                if how != right:
+                    print(f"    {how:12} {nodeid}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
