@@ -29,7 +29,7 @@ CALL_SECONDS = 30.0
 _SECONDS_TO_CLOSE = 5.0
 _SECONDS_TO_SETTLE = 60.0
 _SECONDS_TO_LOOK_AGAIN = 0.01
-_SECONDS_BETWEEN = 0.25
+_SECONDS_BETWEEN_LOOKS = 0.25
 _SECONDS_TO_GIVE_BACK = {"jemalloc": 1.5}
 """For an allocator to return what was freed, by its name at Arrow; others do at once. jemalloc's pages go after a
 second, by a thread that sleeps in between (`dirty_decay_ms`, as Arrow sets it)."""
@@ -169,7 +169,7 @@ class DaskWorkers:
                     least, since = held, time.monotonic()
                 elif time.monotonic() - since >= patience:
                     return
-                time.sleep(_SECONDS_BETWEEN)
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
 
     def _give_back(self) -> tuple[int, float]:
         """Have workers free what they can; gives the bytes that they then hold, and how long that may take to show."""

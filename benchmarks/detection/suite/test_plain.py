@@ -119,7 +119,7 @@ def daemon(size):
             os._exit(0)
     os.waitpid(child, 0)
     os.close(write)
-    with open(read, "rb") as told:  # noqa: PTH123
+    with os.fdopen(read, "rb") as told:
         return int(told.read())
 
 
