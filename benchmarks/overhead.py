@@ -136,7 +136,10 @@ def show(name: str, found: list[float], most: float) -> bool:
 def collect(folder: str, *options: str) -> float:
     started = time.perf_counter()
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"]
-    subprocess.run([*command, *options], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    quiet = os.environ | {"PYTHONWARNINGS": "ignore"}
+    subprocess.run(
+        [*command, *options], cwd=folder, env=quiet, check=True, stdout=subprocess.DEVNULL
+    )
     return time.perf_counter() - started
 
 
