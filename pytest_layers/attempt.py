@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,9 @@ from pytest_layers.isolate.wire import Message
 from pytest_layers.measure.findings import Findings
 from pytest_layers.outcome import call_of
 from pytest_layers.units import format_bytes, format_seconds
+
+SIGKILL = 9
+"""Which `signal` has no name for on Windows."""
 
 
 @dataclass
@@ -57,7 +59,7 @@ class Attempt:
         if self.stopped is not None:
             return bool(self.stopped["why"] == "hard_limit")
         limit, ended = self.hard_limit, self.ended
-        return bool(limit and limit["kills"] and ended and ended["status"] == -signal.SIGKILL)
+        return bool(limit and limit["kills"] and ended and ended["status"] == -SIGKILL)
 
     @property
     def call(self) -> pytest.TestReport | None:
@@ -98,7 +100,7 @@ def kind_of_end(ended: Message) -> str:
     if status >= 0:
         return f"exited with status {status}"
     how = f"ended with {launch.signal_name(-status)}"
-    if status != -signal.SIGKILL:
+    if status != -SIGKILL:
         return how
     limit = ended["hard_limit"]
     if limit and limit["kills"]:

@@ -304,7 +304,9 @@ def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:
 
 
 def _places(cores: int) -> tuple[int, ...]:
-    """The numbers of the cores to run on, where fewer are given than there are; empty otherwise."""
+    """The numbers of the cores to run on, where fewer are given than there are and it can be held; empty otherwise."""
+    if not machine.can_hold_to_cores():
+        return ()
     there = sorted(os.sched_getaffinity(0))
     return tuple(there[:cores]) if cores < len(there) else ()
 

@@ -42,6 +42,7 @@ from pytest_layers.survival import survival
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
 NEVER_ENTERED = "`measured` was never entered"
+NOT_HELD = "this system can't hold a process to some of its cores"
 RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolation none)"
 
 
@@ -134,6 +135,9 @@ class Runner:
         limit, cost = _speedup_limit(plan), result.measurement
         if limit is None or cost is None:
             return result
+        if not machine.can_hold_to_cores():
+            verdict = judge.unmeasured(limit, NOT_HELD)
+            return dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
         try:
             if not speedup.obstacle(limit, cost):
                 found = self._speedup(item, plan, limit, cost.cores_given)

@@ -4,13 +4,12 @@ One folder a data set, holding the data file and a manifest. A folder appears wh
 it is filled elsewhere, then renamed. Two kinds of locks keep processes apart:
 
 - a lock file a data set: held while looking for it, making it or removing it;
-- a shared lock on the manifest: held by every process that was given the data set, until its store
-  is closed or the process ends in whatever way. What is in use is never removed.
+- a shared lock on the manifest (on Windows, its being open): held by every process that was given the
+  data set, until its store is closed or the process ends in whatever way. What is in use is never removed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import hashlib
 import inspect
@@ -18,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -33,6 +33,8 @@ from pytest_layers.errors import LayersError
 from pytest_layers.records import Dataset
 from pytest_layers.units import format_bytes
 
+if sys.platform != "win32":
+    import fcntl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -169,7 +171,8 @@ class Store:
         if (before := self._in_use.pop(folder, None)) is not None:
             os.close(before)
         manifest = self._in_use[folder] = os.open(folder / _MANIFEST, os.O_RDONLY)
-        fcntl.flock(manifest, fcntl.LOCK_SH)
+        if sys.platform != "win32":
+            fcntl.flock(manifest, fcntl.LOCK_SH)
 
     def _locked(self, folder: Path, timeout: float = -1) -> FileLock:
         """The lock of one data set, to be entered; waits for ever unless there is a `timeout`."""
@@ -206,15 +209,24 @@ class Store:
 
     def _remove(self, folder: Path) -> bool:
         """Remove a data set unless it is in use; gives whether it is gone."""
-        with (
-            suppress(Timeout, BlockingIOError, FileNotFoundError),
-            self._locked(folder, timeout=0),
-            (folder / _MANIFEST).open() as manifest,
-        ):
-            fcntl.flock(manifest, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder.rename(self._half(folder)))
-            return True
+        with suppress(Timeout, FileNotFoundError), self._locked(folder, timeout=0):
+            if not _is_in_use(folder / _MANIFEST):
+                shutil.rmtree(folder.rename(self._half(folder)))
+                return True
         return False
+
+
+def _is_in_use(manifest: Path) -> bool:
+    """Whether a living process was given the data set. Windows, without shared locks, lets no open file be moved."""
+    if sys.platform == "win32":
+        with suppress(PermissionError):
+            manifest.rename(manifest)
+            return False
+    else:
+        with manifest.open() as file, suppress(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    return True
 
 
 @contextmanager

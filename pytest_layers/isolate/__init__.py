@@ -1,6 +1,7 @@
 """Where a case runs: in a fresh process, under a supervisor that measures it and ends what it leaves.
 
 wire        the messages, one JSON object a line
+pipes       by which they go
 job         what a supervisor is asked to do
 launch      the parent's side: start a supervisor, give its messages
 supervise   between the two: start the child, adopt, sample, stop, end the tree (standard library alone)

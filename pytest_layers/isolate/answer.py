@@ -21,6 +21,7 @@ from types import FrameType
 from typing import Any
 
 from pytest_layers.isolate.wire import encode, write_all
+from pytest_layers.measure.host import EXACT
 
 QUESTION, STOP = b"?", b"!"
 STEP_SECONDS = 0.0001
@@ -68,8 +69,11 @@ class Answering:
         self._minds_forks = False
 
     def begin(self) -> dict[str, Any] | None:
-        """From now on; gives by which descriptors it is asked and answers, None where no line is wanted."""
-        if not self.team.roots:
+        """From now on; gives by which descriptors it is asked and answers, None where no line is wanted or told.
+
+        The supervisor opens these by `/proc`: without that no line is told.
+        """
+        if not (self.team.roots and EXACT):
             return None
         if not self._minds_forks:
             os.register_at_fork(before=self.end)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
@@ -17,6 +16,7 @@ import pytest
 from pytest_layers import state
 from pytest_layers.engines.base import Engine
 from pytest_layers.errors import ChildFailed
+from pytest_layers.isolate import pipes
 from pytest_layers.isolate.answer import Answering, Team
 from pytest_layers.isolate.wire import Decoder, encode, write_all
 
@@ -117,12 +117,7 @@ class Wire:
         pytest.skip(reason)
 
     def _mark(self, kind: str, **fields: Any) -> None:
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-        told = {
-            "cpu_seconds": usage.ru_utime + usage.ru_stime,
-            "largest_bytes": usage.ru_maxrss * 1024,
-        }
-        self.send(kind, usage=told, **fields)
+        self.send(kind, usage=_usage_of_children(), **fields)
         while os.getpid() == self._owner and not self._answer():
             pass
 
@@ -131,6 +126,20 @@ class Wire:
         if not data:
             raise ChildFailed("the supervisor of this test's process is gone")
         return self._decoder.feed(data)
+
+
+def _usage_of_children() -> dict[str, float]:
+    """Of those that ended and were waited for, as far as the system tells: Windows does not."""
+    if sys.platform == "win32":
+        return {}
+    import resource
+
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return {
+        "cpu_seconds": usage.ru_utime + usage.ru_stime,
+        "largest_bytes": usage.ru_maxrss * unit,
+    }
 
 
 @contextlib.contextmanager
@@ -254,10 +263,8 @@ class ChildSide:
 def main() -> NoReturn:
     """Run the job in `sys.argv[1]`; the two ends of the wire follow it."""
     job = json.loads(sys.argv[1])
-    wire = Wire(int(sys.argv[2]), int(sys.argv[3]))
+    wire = Wire(pipes.take(int(sys.argv[2])), pipes.take(int(sys.argv[3])))
     wire.say_where(job["roots"])
-    for descriptor in (int(sys.argv[2]), int(sys.argv[3])):
-        os.set_inheritable(descriptor, False)
     sys.argv[:] = [job["program"], *job["args"]]
     side = ChildSide(job["nodeid"], job["files"], wire, Path(job["temp_dir"]))
     status = pytest.main(job["args"], plugins=[_Named(side)])

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from dataclasses import dataclass
+from typing import Any
 
-from pytest_layers.isolate import kernel
+from pytest_layers.isolate import kernel, pipes
 from pytest_layers.isolate.cgroup import Cgroup
 from pytest_layers.isolate.job import Job
+from pytest_layers.measure.host import EXACT
 
 
 @dataclass
@@ -28,7 +31,9 @@ class First:
         return self.process.pid
 
     def has_ended(self) -> bool:
-        """Whether it is over; it is left to be waited for."""
+        """Whether it is over; on Linux it is left to be waited for, which keeps its number from being another's."""
+        if not EXACT:
+            return self.process.poll() is not None
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         return os.waitid(os.P_PID, self.pid, options) is not None
 
@@ -42,19 +47,23 @@ def start(job: Job, cgroup: Cgroup | None) -> First:
         output, write = os.pipe()
         written = (write, write)
     process = subprocess.Popen(
-        [*job.command, str(to_child), str(from_child)],
+        [*job.command, str(pipes.lend(to_child)), str(pipes.lend(from_child))],
         env=job.environment,
         cwd=job.folder,
         stdin=subprocess.DEVNULL,
         stdout=written[0],
         stderr=written[1],
-        pass_fds=(to_child, from_child),
-        start_new_session=True,
-        preexec_fn=lambda: _prepare(job, cgroup),  # noqa: PLW1509  (this process has one thread)
+        **pipes.inherited((to_child, from_child)),
+        **_prepared(job, cgroup),
     )
     for descriptor in (to_child, from_child, *set(written)):
         os.close(descriptor)
     return First(process, child_out, child_in, output)
+
+
+def _prepared(job: Job, cgroup: Cgroup | None) -> dict[str, Any]:
+    """How `subprocess.Popen` is to prepare it; Windows can't."""
+    return {} if sys.platform == "win32" else {"preexec_fn": lambda: _prepare(job, cgroup)}
 
 
 def _prepare(job: Job, cgroup: Cgroup | None) -> None:

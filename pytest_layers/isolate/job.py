@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from pytest_layers.measure.sampler import SHARE
 
@@ -38,3 +39,8 @@ class Job:
     share: float = SHARE
     """Of one core, for reading."""
     exit_seconds: float = EXIT_SECONDS
+
+    def handed_on(self, change: Callable[[int], int]) -> Job:
+        """The same with every descriptor changed, for another process."""
+        output, wire = (tuple(map(change, some)) for some in (self.output, self.attach_wire))
+        return replace(self, output=output, attach_wire=wire)

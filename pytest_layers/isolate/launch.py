@@ -16,10 +16,11 @@ from pathlib import Path
 from types import TracebackType
 
 from pytest_layers.errors import ChildFailed
-from pytest_layers.isolate import cgroup
+from pytest_layers.isolate import cgroup, pipes
 from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.wire import Decoder, Message, decode, encode
 from pytest_layers.measure import machine, tree
+from pytest_layers.measure.host import EXACT
 from pytest_layers.records import to_json
 
 _PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent.parent)
@@ -83,16 +84,15 @@ class Supervised:
     def __enter__(self) -> Supervised:
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _SUPERVISOR],
+                [sys.executable, "-I", *(["-S"] if EXACT else []), "-c", _SUPERVISOR],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=self._pass,
-                start_new_session=True,
+                **pipes.inherited(self._pass),
             )
         except OSError as error:
             raise ChildFailed(f"the supervisor of the case could not be started: {error}") from None
-        self.send(to_json(self._job))
+        self.send(to_json(self._job.handed_on(pipes.lend)))
         return self
 
     def send(self, message: Message) -> None:
@@ -126,10 +126,13 @@ class Supervised:
         raise ChildFailed(self._why_early())
 
     def _read(self) -> bytes:
-        """The next piece; a supervisor that is silent past the case's timeout will never speak again."""
+        """The next piece; a supervisor that is silent past the case's timeout will never speak again.
+
+        Where there is no `poll` (Windows) it is trusted to.
+        """
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
-        if self._job.timeout_seconds:
+        if self._job.timeout_seconds and hasattr(select, "poll"):
             waiting = select.poll()
             waiting.register(descriptor, select.POLLIN)
             if not waiting.poll((self._job.timeout_seconds + END_SECONDS) * 1000):

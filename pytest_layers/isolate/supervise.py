@@ -10,19 +10,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import sys
 import time
 from typing import Any
 
-from pytest_layers.isolate import first, kernel
+from pytest_layers.isolate import first, kernel, pipes
 from pytest_layers.isolate.brake import Brake
 from pytest_layers.isolate.hard_limit import HardLimit
 from pytest_layers.isolate.job import Job
 from pytest_layers.isolate.where import Where
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
+from pytest_layers.measure.host import EXACT
 from pytest_layers.measure.procfs import ChildUsage
 from pytest_layers.measure.sampler import Sampler
 from pytest_layers.measure.segments import Segments
@@ -35,6 +35,8 @@ REST_SECONDS = 0.1
 """For how long a child that goes on to another test is watched at rest."""
 DUMP_SECONDS = 2.0
 """For a timed-out process to print its stacks."""
+DRAIN_SECONDS = 0.05
+"""For the end of a pipe to come when its writers are gone: more than the threads need where those read."""
 HANDED_ON = {
     "report",
     "warning",
@@ -64,6 +66,7 @@ class Supervisor:
         self._child_ended = False
         self._usage = ChildUsage()
         self._decoders = {CONTROL: Decoder()}
+        self._inbox = pipes.inbox()
         self._output = -1
         self._deadline = self._exit_due = 0.0
         self._rest_due = self._rest_cpu_seconds = 0.0
@@ -74,6 +77,9 @@ class Supervisor:
         """Run the case; returns when nothing of it is left."""
         self._wire_in, self._wire_out = self._job.attach_wire or self._start()
         self._decoders[self._wire_in] = Decoder()
+        for descriptor in (CONTROL, self._wire_in, self._output):
+            if descriptor >= 0:
+                self._inbox.add(descriptor)
         kernel.raise_file_limit()
         root = self._job.attach or self._pid
         spill = Spill(self._job.spill_dir)
@@ -118,10 +124,8 @@ class Supervisor:
 
     def _turn(self) -> None:
         """Wait for a message or for the next reading."""
-        waiting = [wire for wire in (CONTROL, self._wire_in, self._output) if wire >= 0]
-        ready, _, _ = select.select(waiting, [], [], self._sampler.delay_seconds())
-        for descriptor in ready:
-            self._receive(descriptor)
+        for descriptor, data in self._inbox.wait(self._sampler.delay_seconds()):
+            self._receive(descriptor, data)
         if self._child_ended:
             self._reap()
         self._sampler.poll()
@@ -136,8 +140,7 @@ class Supervisor:
         """A child of ours ended: the handler of SIGCHLD."""
         self._child_ended = True
 
-    def _receive(self, descriptor: int) -> None:
-        data = os.read(descriptor, 65536)
+    def _receive(self, descriptor: int, data: bytes) -> None:
         if descriptor == self._output:
             self._keep(data)
         elif not data:
@@ -150,11 +153,13 @@ class Supervisor:
         """Of what the child prints past pytest's capture, keep the end."""
         self._tail = (self._tail + data)[-TAIL_BYTES:]
         if not data:
+            self._inbox.drop(self._output)
             os.close(self._output)
             self._output = -1
 
     def _lost(self, descriptor: int) -> None:
         """A closed wire. Pytest's end means that all is over; the child's, that it is about to end."""
+        self._inbox.drop(descriptor)
         if descriptor == CONTROL or self._job.attach:
             self._over = True
         else:
@@ -280,14 +285,15 @@ class Supervisor:
 
         One that stopped itself has to be sent on to hear it.
         """
+        if sys.platform == "win32":
+            return
         for number in (signal.SIGABRT, signal.SIGCONT):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, number)
         last = time.monotonic() + DUMP_SECONDS
         while time.monotonic() < last and not self._ended():
-            printing = [self._output] if self._output >= 0 else []
-            if select.select(printing, [], [], 0.05)[0]:
-                self._receive(self._output)
+            for descriptor, data in self._inbox.wait(DRAIN_SECONDS):
+                self._take_rest(descriptor, data)
 
     def _finish(self) -> None:
         """The end: what the child still said, then its tree, its segments, its folder."""
@@ -319,22 +325,23 @@ class Supervisor:
         return left if own else []
 
     def _drain(self) -> None:
-        """Read what is left in the pipes; all their writers are gone."""
-        for descriptor in (self._wire_in, self._output):
-            while descriptor >= 0 and not self._job.attach:
-                if not select.select([descriptor], [], [], 0)[0]:
-                    break
-                data = os.read(descriptor, 65536)
-                if not data:
-                    break
+        """Read what is left in the pipes; all their writers are gone, so their ends come."""
+        while max(self._wire_in, self._output) >= 0 and not self._job.attach:
+            pieces = self._inbox.wait(DRAIN_SECONDS)
+            if not pieces:
+                break
+            for descriptor, data in pieces:
                 self._take_rest(descriptor, data)
 
     def _take_rest(self, descriptor: int, data: bytes) -> None:
+        """One piece of what the case still said; nothing is done any more for what it or pytest asks."""
         if descriptor == self._output:
-            self._tail = (self._tail + data)[-TAIL_BYTES:]
-            return
-        for line in self._decoders[descriptor].feed(data):
-            self._hand_on(line)
+            self._keep(data)
+        elif not data or descriptor == CONTROL:
+            self._lost(descriptor)
+        else:
+            for line in self._decoders[descriptor].feed(data):
+                self._hand_on(line)
 
     def _remove_folder(self) -> None:
         import shutil
@@ -367,11 +374,12 @@ def _first_line() -> bytes:
 def main() -> None:
     """Read the job from standard input, run it, write its messages to standard output."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    job = from_json(Job, json.loads(_first_line()))
+    job = from_json(Job, json.loads(_first_line())).handed_on(pipes.take)
     kernel.wake_on_time()
     kernel.ask_for_promptness()
     if not job.attach:
         kernel.adopt_orphans()
     supervisor = Supervisor(job)
-    signal.signal(signal.SIGCHLD, supervisor.note_child)
+    if EXACT:
+        signal.signal(signal.SIGCHLD, supervisor.note_child)
     supervisor.run()

@@ -1,7 +1,9 @@
 """What it cost: readings of a process tree from outside, and the measurement made of them.
 
     machine   cores and memory that this process may use
+    host      which of the next two reads
     procfs    read one process (Linux)
+    portable  read one process through psutil (macOS, Windows)
     hugepages what page faults put into huge pages
     segments  shared memory of a tree, each segment once
     spill     files in the spill folder of a case
@@ -16,5 +18,5 @@
     sampler   when to read what, at what cost
     reduce    what the sampler found -> Measurement (pure)
 
-All but `machine` and `reduce` run in the supervisor and use the standard library alone.
+All but `machine` and `reduce` run in the supervisor and, on Linux, use the standard library alone.
 """

@@ -14,7 +14,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pytest_layers.measure import machine, procfs
+from pytest_layers.measure import machine
+from pytest_layers.measure.host import system
 from pytest_layers.measure.procfs import ChildUsage, Switches, ThreadTimes
 
 UNTOLD_WAIT_NANOSECONDS = 1_000_000
@@ -88,7 +89,7 @@ class Processes:
     def read(self, pids: Iterable[int], *, opening: bool) -> float:
         """Read all; gives the seconds of the window so far. Those there at its opening count from now on."""
         for pid in pids:
-            seconds = procfs.cpu_seconds(pid)
+            seconds = system.cpu_seconds(pid)
             if seconds is None:
                 continue
             if pid not in self._alive:
@@ -173,31 +174,31 @@ class Threads:
         for key in list(self._alive):
             self._read_one(key)
         for pid in pids:
-            for name in procfs.thread_ids(pid):
+            for name in system.thread_ids(pid):
                 if (pid, name) not in self._alive:
                     self._meet((pid, name), opening=opening)
 
     def _meet(self, key: tuple[int, str], *, opening: bool) -> None:
-        descriptor = procfs.open_thread(*key)
+        descriptor = system.open_thread(*key)
         if descriptor is None:
             return
         thread = self._alive[key] = _Thread(descriptor)
         if not opening:
             self._read_one(key)
             return
-        thread.first = thread.last = procfs.thread_times(descriptor) or _NO_TIME
-        thread.told = procfs.switches(*key) or _NO_SWITCH
+        thread.first = thread.last = system.thread_times(descriptor) or _NO_TIME
+        thread.told = system.switches(*key) or _NO_SWITCH
         thread.told_wait = thread.last.wait
 
     def _read_one(self, key: tuple[int, str]) -> None:
         thread = self._alive[key]
-        times = procfs.thread_times(thread.descriptor)
+        times = system.thread_times(thread.descriptor)
         if times is None:
             self._end(key)
             return
         thread.last = times
         if times.wait - thread.told_wait > UNTOLD_WAIT_NANOSECONDS:
-            switches = procfs.switches(*key)
+            switches = system.switches(*key)
             if switches is not None:
                 thread.tell(switches)
 
@@ -242,11 +243,14 @@ class Account:
 
         One sums the last reading of every process; the other what the kernel says of living processes and of those
         that were waited for. The first misses what a process burnt after its last reading; the second those whose
-        parent ignores SIGCHLD (Ray's raylet does).
+        parent ignores SIGCHLD (Ray's raylet does). Where no waiting is told, what others took may all have been it.
         """
         told = self.processes.told_seconds(root, root_children_seconds)
         cpu = max(self.processes.seen_seconds, told)
-        return Spent(cpu, self.threads.totals(), self._others(cpu))
+        others = self._others(cpu)
+        if not system.TELLS_WAITING:
+            return Spent(cpu, ThreadSeconds(cpu, others or 0.0, 0.0), others)
+        return Spent(cpu, self.threads.totals(), others)
 
     def _others(self, cpu: float) -> float | None:
         """What others took of the CPUs; None where that is not known, as under a quota."""
@@ -257,5 +261,5 @@ class Account:
 
 
 def _waited(pid: int) -> ChildUsage:
-    who = procfs.identity(pid)
+    who = system.identity(pid)
     return who.children if who else ChildUsage()

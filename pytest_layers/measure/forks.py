@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from pytest_layers.measure import procfs
+from pytest_layers.measure.host import system
 from pytest_layers.measure.life import STILL_BYTES, Reading
-from pytest_layers.measure.procfs import Memory
+from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 
 
 def numbers(images: Mapping[int, tuple[int, int]]) -> dict[int, int]:
@@ -22,7 +22,7 @@ def proportional_bytes(twins: Iterable[Reading]) -> dict[int, int]:
     found: dict[int, int] = {}
     unread = set()
     for twin in twins:
-        size = procfs.proportional_bytes(twin.pid)
+        size = system.proportional_bytes(twin.pid)
         if size is None:
             unread.add(twin.family)
         else:
@@ -36,4 +36,4 @@ def adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:
     Not even a proportional size would tell. A true fork that is so alike and has touched so little adds nothing yet.
     """
     apart = max(abs(memory.anon - parent.anon), abs(memory.file - parent.file))
-    return max(apart, faults * procfs.PAGE_BYTES) <= STILL_BYTES
+    return max(apart, faults * PAGE_BYTES) <= STILL_BYTES

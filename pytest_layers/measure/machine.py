@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from pytest_layers.measure.host import EXACT
 from pytest_layers.records import Machine
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -66,6 +67,11 @@ def _affinity_cores() -> int:
     return os.cpu_count() or 1
 
 
+def can_hold_to_cores() -> bool:
+    """Whether a process can be held to some of the cores (not on macOS)."""
+    return hasattr(os, "sched_setaffinity")
+
+
 def available_cores() -> int:
     """Cores this process may use: affinity and cgroup quota (rounded up), never what is soldered in."""
     return max(1, math.ceil(min(_affinity_cores(), _quota_cores())))
@@ -93,6 +99,10 @@ def memory_spare_bytes() -> int:
 
 
 def _mem_available_bytes() -> int:
+    if not EXACT:
+        import psutil
+
+        return int(psutil.virtual_memory().available)
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024
@@ -118,7 +128,10 @@ def busy_seconds(cpus: AbstractSet[int]) -> float | None:
     """What these CPUs did since boot, by the time they did not idle; None where it is not told.
 
     Idle time is exact (Linux counts it as a CPU goes idle, in steps of 10 ms as shown), busy time is sampled by ticks.
+    psutil tells of both alike.
     """
+    if not EXACT:
+        return _psutil_busy_seconds()
     try:
         lines = STAT_FILE.read_text().splitlines()
     except OSError:
@@ -126,6 +139,14 @@ def busy_seconds(cpus: AbstractSet[int]) -> float | None:
     idle = [_idle_ticks(line) for line in lines if line[:3] == "cpu" and line[3:4].isdigit()]
     seconds = [ticks / os.sysconf("SC_CLK_TCK") for cpu, ticks in idle if cpu in cpus]
     return len(cpus) * time.monotonic() - sum(seconds) if len(seconds) == len(cpus) else None
+
+
+def _psutil_busy_seconds() -> float:
+    """Of all CPUs."""
+    import psutil
+
+    spent = psutil.cpu_times()
+    return float(spent.user + spent.system + getattr(spent, "nice", 0.0))
 
 
 def _idle_ticks(line: str) -> tuple[int, int]:

@@ -16,7 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-from pytest_layers.measure import procfs, tree
+from pytest_layers.measure import tree
+from pytest_layers.measure.host import system
 from pytest_layers.measure.procfs import ChildUsage
 from pytest_layers.measure.sampler import Sampler
 from pytest_layers.measure.segments import Segments
@@ -43,7 +44,7 @@ class Probe:
     ) -> None:
         self._folder = folder
         self._lifeline = lifeline
-        self._watched = {pid: procfs.identity(pid) for pid in (root, owner)}
+        self._watched = {pid: system.identity(pid) for pid in (root, owner)}
         own = os.getpid()
         self._sampler = Sampler(
             root, Segments(), lambda: [root, *tree.descendants(root, without=own)]
@@ -73,7 +74,7 @@ class Probe:
     def _all_alive(self) -> bool:
         """Whether those watched are the processes they were, and the folder is there."""
         for pid, first in self._watched.items():
-            now = procfs.identity(pid)
+            now = system.identity(pid)
             if first is None or now is None or now.state in "ZX" or now.started != first.started:
                 return False
         cut = self._lifeline and select.select([self._lifeline], [], [], 0)[0]

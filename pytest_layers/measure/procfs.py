@@ -7,13 +7,19 @@ Peaks come from the kernel's own high-water mark, `VmHWM`, which is reset by wri
 from __future__ import annotations
 
 import contextlib
+import mmap
 import os
 import re
+import signal
 import time
 from dataclasses import dataclass
 from typing import NamedTuple
 
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+PAGE_BYTES = mmap.PAGESIZE
+CANNOT: tuple[str, ...] = ()
+"""What readings here can't tell: everything is told."""
+HAS_MARKS = TELLS_WAITING = True
+"""Whether the kernel keeps high-water marks, and says how long a thread waited for a core."""
 _MEMORY_LINES = re.compile(
     rb"^VmHWM:\s*(\d+) kB$.*?^RssAnon:\s*(\d+) kB$\s*^RssFile:\s*(\d+) kB$\s*"
     rb"^RssShmem:\s*(\d+) kB$.*?^VmSwap:\s*(\d+) kB$",
@@ -93,7 +99,6 @@ class Switches(NamedTuple):
     preempted: int
 
 
-_TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
 _SWITCH_LINES = re.compile(
     rb"^voluntary_ctxt_switches:\s*(\d+)$\s*^nonvoluntary_ctxt_switches:\s*(\d+)$", re.MULTILINE
 )
@@ -117,7 +122,7 @@ def parse_stat(text: str) -> Identity:
         image=(int(fields[23]), int(fields[25])),
         minor_faults=int(fields[7]),
         children=ChildUsage(
-            cpu_seconds=(int(fields[13]) + int(fields[14])) * _TICK_SECONDS,
+            cpu_seconds=(int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK"),
             minor_faults=int(fields[8]),
         ),
         state=fields[0],
@@ -242,6 +247,38 @@ def cpu_seconds(pid: int) -> float | None:
         return time.clock_gettime_ns((~pid << 3) | 2) / 1e9
     except OSError:
         return None
+
+
+def suspend(pid: int) -> None:
+    """Stop it where it is; passed over where it is gone."""
+    _send(pid, signal.SIGSTOP)
+
+
+def resume(pid: int) -> None:
+    """Let it go on."""
+    _send(pid, signal.SIGCONT)
+
+
+def kill(pid: int) -> None:
+    """End it at once."""
+    _send(pid, signal.SIGKILL)
+
+
+def _send(pid: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def reap(pid: int) -> ChildUsage | None:
+    """Collect a child of this process if it has ended; what is known of it, and of descendants that it waited for."""
+    try:
+        reaped, _, usage = os.wait4(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    if not reaped:
+        return None
+    seconds = usage.ru_utime + usage.ru_stime
+    return ChildUsage(seconds, usage.ru_maxrss * 1024, usage.ru_minflt)
 
 
 class Process:

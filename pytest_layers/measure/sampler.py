@@ -10,12 +10,13 @@ import os
 import time
 from collections.abc import Callable
 
-from pytest_layers.measure import forks, procfs, tree
+from pytest_layers.measure import forks, tree
 from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
+from pytest_layers.measure.host import system
 from pytest_layers.measure.hugepages import HugePages
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
-from pytest_layers.measure.procfs import ChildUsage, Identity, Process
+from pytest_layers.measure.procfs import PAGE_BYTES, ChildUsage, Identity
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
@@ -46,7 +47,7 @@ _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are tho
 def slack_bytes() -> int:
     """How far a process's high-water mark may lag: counters are kept per CPU in batches (Linux 6.2 and newer)."""
     cpus = os.cpu_count() or 1
-    return cpus * max(32, 2 * cpus) * procfs.PAGE_BYTES
+    return cpus * max(32, 2 * cpus) * PAGE_BYTES
 
 
 class Sampler:
@@ -73,7 +74,7 @@ class Sampler:
         self._segments = segments
         self._spill = spill or Spill("")
         self._clock = clock
-        self._processes: dict[int, Process] = {}
+        self._processes: dict[int, system.Process] = {}
         self._identities: dict[int, Identity] = {}
         self._gone: dict[int, int] = {}
         """Start times of processes that have ended but may still be listed."""
@@ -129,9 +130,9 @@ class Sampler:
         self._scan()
         reset = [process.reset_peak() for process in self._processes.values()]
         self._cpu.threads.close()
-        self._cpu = Account(procfs.cpus_allowed(self.root))
-        self._tracker = Tracker(slack_bytes(), marks_hold=all(reset))
-        self._notes = () if all(reset) else (_NO_RESET,)
+        self._cpu = Account(system.cpus_allowed(self.root))
+        self._tracker = Tracker(slack_bytes(), marks_hold=system.HAS_MARKS and all(reset))
+        self._notes = (*system.CANNOT, *([] if all(reset) else [_NO_RESET]))
         self._usage = usage
         self._credit = CREDIT_SECONDS
         self._in_window = True
@@ -212,7 +213,7 @@ class Sampler:
 
     def _look_for_births(self, now: float) -> None:
         """Walk the tree when a pid was handed out since, at a rate that its cost allows."""
-        last = procfs.last_pid()
+        last = system.last_pid()
         if now >= self._scan_due and (last != self._last_pid or not last):
             self._last_pid = last
             before = time.thread_time()
@@ -224,12 +225,12 @@ class Sampler:
         found = self._walk()
         self._gone = {pid: self._gone[pid] for pid in found if pid in self._gone}
         for pid in (*found, *self._processes.keys() - set(found)):
-            who = procfs.identity(pid)
+            who = system.identity(pid)
             if who is None or who.state in "ZX" or self._gone.get(pid) == who.started:
                 continue
             if pid not in self._processes:
                 try:
-                    self._processes[pid] = Process(pid)
+                    self._processes[pid] = system.Process(pid)
                 except OSError:
                     continue
             self._identities[pid] = who
@@ -243,7 +244,7 @@ class Sampler:
                 self._forget(pid)
                 continue
             family = families.get(pid, 0)
-            who = procfs.identity(pid) if family else None
+            who = system.identity(pid) if family else None
             if who is not None:
                 family = family if who.image == self._identities[pid].image else 0
                 self._identities[pid] = who
@@ -312,7 +313,7 @@ class Sampler:
 
     def _freeze(self, twins: list[Reading]) -> None:
         """Have twins take no more memory while it is read whether they have passed a stop line."""
-        found = {one.pid: procfs.identity(one.pid) for one in twins}
+        found = {one.pid: system.identity(one.pid) for one in twins}
         self._frozen = [pid for pid, who in found.items() if who and who.state != "T"]
         tree.freeze(self._frozen)
 

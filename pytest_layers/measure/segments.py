@@ -28,8 +28,13 @@ def held_open(pid: int) -> dict[Key, int]:
             with contextlib.suppress(OSError):
                 if os.readlink(path).startswith(_PREFIXES):
                     stat = os.stat(path)  # noqa: PTH116
-                    found[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
+                    found[stat.st_dev, stat.st_ino] = _taken_bytes(stat)
     return found
+
+
+def _taken_bytes(stat: os.stat_result) -> int:
+    """What a file takes; Windows tells its length only."""
+    return stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size
 
 
 def mapped(pid: int) -> set[Key]:
@@ -72,7 +77,7 @@ def files_in(folder: str) -> dict[Key, int]:
         for name in names:
             with contextlib.suppress(OSError):
                 stat = os.lstat(os.path.join(path, name))  # noqa: PTH118
-                found[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
+                found[stat.st_dev, stat.st_ino] = _taken_bytes(stat)
     return found
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Iterable
 
-from pytest_layers.measure import procfs
+from pytest_layers.measure.host import system
 from pytest_layers.measure.procfs import ChildUsage
 
 CLEANERS = "resource_tracker"
@@ -20,12 +19,12 @@ QUIET_SECONDS = 0.1
 def descendants(pid: int, *, without: int = 0) -> list[int]:
     """All processes below `pid`, but not `without` and what is below that."""
     found: list[int] = []
-    stack = procfs.children(pid)
+    stack = system.children(pid)
     while stack:
         child = stack.pop()
         if child != without:
             found.append(child)
-            stack += procfs.children(child)
+            stack += system.children(child)
     return found
 
 
@@ -59,8 +58,8 @@ def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
     now = alone = time.monotonic()
     last, quiet = now + deadline_seconds, now + QUIET_SECONDS
     while now < min(last, quiet):
-        tagged = [pid for pid in procfs.all_pids() if procfs.has_in_environment(pid, tag)]
-        alone = _kill_in_turn({pid: procfs.command_line(pid) for pid in tagged}, alone, now)
+        tagged = [pid for pid in system.all_pids() if system.has_in_environment(pid, tag)]
+        alone = _kill_in_turn({pid: system.command_line(pid) for pid in tagged}, alone, now)
         time.sleep(0.005)
         now = time.monotonic()
         quiet = now + QUIET_SECONDS if tagged else quiet
@@ -69,19 +68,19 @@ def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
 def freeze(pids: Iterable[int]) -> None:
     """Stop these where they are: they take no more memory while their end is prepared."""
     for pid in pids:
-        _send(pid, signal.SIGSTOP)
+        system.suspend(pid)
 
 
 def thaw(pids: Iterable[int]) -> None:
     """Let these go on."""
     for pid in pids:
-        _send(pid, signal.SIGCONT)
+        system.resume(pid)
 
 
 def _alive(supervisor: int) -> dict[int, str]:
     """Command lines of all living processes below `supervisor`."""
-    pids = [pid for pid in descendants(supervisor) if not procfs.is_dead(pid)]
-    return {pid: procfs.command_line(pid) for pid in pids}
+    pids = [pid for pid in descendants(supervisor) if not system.is_dead(pid)]
+    return {pid: system.command_line(pid) for pid in pids}
 
 
 def _kill_in_turn(alive: dict[int, str], alone: float, now: float) -> float:
@@ -95,7 +94,7 @@ def _kill_in_turn(alive: dict[int, str], alone: float, now: float) -> float:
 def _kill(pids: Iterable[int]) -> None:
     freeze(pids)
     for pid in pids:
-        _send(pid, signal.SIGKILL)
+        system.kill(pid)
 
 
 def reap(*, without: int = 0) -> ChildUsage:
@@ -105,21 +104,7 @@ def reap(*, without: int = 0) -> ChildUsage:
         What is known of them, and of descendants that they waited for.
     """
     found = ChildUsage()
-    for pid in procfs.children(os.getpid()):
-        if pid == without:
-            continue
-        try:
-            reaped, _, usage = os.wait4(pid, os.WNOHANG)
-        except ChildProcessError:
-            continue
-        if reaped:
-            seconds = usage.ru_utime + usage.ru_stime
-            found = found.plus(ChildUsage(seconds, usage.ru_maxrss * 1024, usage.ru_minflt))
+    for pid in system.children(os.getpid()):
+        ended = None if pid == without else system.reap(pid)
+        found = found.plus(ended) if ended else found
     return found
-
-
-def _send(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return

@@ -54,7 +54,7 @@ class World:
             def close(self):
                 pass
 
-        monkeypatch.setattr(sampler, "Process", Process)
+        monkeypatch.setattr(procfs, "Process", Process)
         monkeypatch.setattr(procfs, "identity", self.who.get)
         monkeypatch.setattr(procfs, "cpu_seconds", self.cpu.get)
         monkeypatch.setattr(procfs, "last_pid", lambda: self.last_pid)
