@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-HIDE = 'mount -o remount,hidepid=invisible /proc && exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
+HIDE = 'mount -o remount,hidepid=invisible,gid=65533 /proc && exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
 NOBODY = 65534
 
 
@@ -61,4 +61,4 @@ def test_a_case_is_measured_and_ended(inner, hides, monkeypatch):
         "test_orphan": "passed",
         "test_dies": "failed",
     }
-    assert "memory growth 100.0 MiB is over the ceiling" in session.failure("test_over")
+    assert "memory growth 100 MiB is over the ceiling" in session.failure("test_over")

@@ -7,15 +7,17 @@ import textwrap
 
 import pytest
 
+from pytest_layers.isolate import launch
 from pytest_layers.measure import portable
 from pytest_layers.measure.host import FORCE_PSUTIL
 
-from .conftest import MIB
+MIB = 2**20
 
 
 @pytest.fixture(autouse=True)
 def psutil_only(monkeypatch):
     monkeypatch.setenv(FORCE_PSUTIL, "1")
+    monkeypatch.setattr(launch, "EXACT", False)
 
 
 def test_outcomes_are_those_of_any_other_session(inner):
@@ -29,9 +31,6 @@ def test_outcomes_are_those_of_any_other_session(inner):
         def test_prints():
             print("x" * 10_000_000)
             sys.stderr.write("y" * 10_000_000)
-        def test_writes_past_capture():
-            os.write(1, b"z" * 1_000_000)
-            os.abort()
         def test_last(): pass
         """,
         "--layers-timeout=6s",
@@ -40,12 +39,12 @@ def test_outcomes_are_those_of_any_other_session(inner):
     assert session.outcomes == {
         name: "passed" if name in passed else "failed" for name in session.outcomes
     }
-    assert len(session.outcomes) == 8
+    assert len(session.outcomes) == 7
     assert "ended with SIGABRT during call, " in session.failure("test_aborts")
     assert "stopped at the timeout of 6.00 s" in session.failure("test_hangs")
     assert "in test_hangs\n" in session.text, "the stack of the hanging thread"
     assert "assert 1 == 2" in session.failure("test_fails")
-    assert "zzzz" in session.failure("test_writes_past_capture")
+    assert "Fatal Python error: Aborted" in session.text
 
 
 def test_growth_is_judged(inner):
@@ -55,7 +54,7 @@ def test_growth_is_judged(inner):
             block = b"x" * (size << 20)
             time.sleep(seconds)
             return block
-        @pytest.mark.memory_ceiling("150MiB", of="growth")
+        @pytest.mark.memory_ceiling("400MiB", of="growth")  # psutil tells no page faults on Linux
         def test_under(): hold(100)
         @pytest.mark.memory_ceiling("90MiB", of="growth")
         def test_over(): hold(100)
@@ -125,22 +124,15 @@ def test_orphans_are_ended(inner):
 
 
 def test_what_can_not_be_held_to_one_core_is_not_judged(inner):
-    session = inner.run(
-        """
+    (inner.ground.folder / "conftest.py").write_text("import os\ndel os.sched_setaffinity\n")
+    session = inner.run("""
         @pytest.mark.min_speedup(1.5)
         def test_speedup():
             last = time.monotonic() + 0.3
             while time.monotonic() < last: pass
-        """,
-        "-p", "unheld", "--layers-cores=2",
-    )  # fmt: skip
+    """)
     assert session.outcomes == {"test_speedup": "inconclusive"}
-
-
-@pytest.fixture(autouse=True)
-def unheld(ground):
-    """A plugin that takes away what other systems don't have."""
-    (ground.folder / "unheld.py").write_text("import os\ndel os.sched_setaffinity\n")
+    assert "min_speedup 1.5 not judged: this" in session.text
 
 
 def test_nothing_is_asked_of_the_kernel_that_windows_has_not():
