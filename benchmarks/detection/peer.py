@@ -95,9 +95,11 @@ def pytest_runtest_logreport(report):
         told = any(sign.lower() in text.lower() for sign in SIGNS.get(TOOL, ()))
         outcome = "limit" if report.failed and told else report.outcome
         _ROWS[report.nodeid] = (outcome, report.longreprtext[-300:] if outcome == "failed" else "")
+        tell()
 
 
-def pytest_sessionfinish():
+def tell():
+    """After each case: a tool may never come to the last."""
     told = Path(os.environ["DETECTION_OUTCOMES"])
     told.write_text(json.dumps(_ROWS))
     told.with_name("limits.json").write_text(json.dumps(_LIMITS))

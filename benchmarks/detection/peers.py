@@ -10,9 +10,9 @@ what it recorded is held against the limit here. None has a window within a test
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -29,7 +29,7 @@ from pytest_layers.report import document
 
 ROOT = SUITE.parents[2]
 FILES = ("test_plain.py", "test_baits.py")
-SECONDS = 900
+SECONDS = 600
 """For a tool to go through the cases: a fork of a process with threads may wait for ever."""
 PACKAGES = {
     "layers": ("pytest-layers", []),
@@ -64,22 +64,34 @@ def run(tool: str, python: Path, folder: Path, hog_pid: int) -> dict[str, str]:
         command.append(f"--layers-report={told}")
     else:
         command += ["-p", "no:layers", "-p", "peer"]
-    with (folder / "output").open("wb") as output, contextlib.suppress(subprocess.TimeoutExpired):
-        subprocess.run(
+    with (folder / "output").open("wb") as output:
+        process = subprocess.Popen(
             command,
             cwd=folder,
             env=os.environ | own,
             stdout=output,
             stderr=output,
-            check=False,
-            timeout=SECONDS,
+            start_new_session=True,
         )
+        if not ends(process):
+            print(f"{tool} did not end within {SECONDS} s: what it came to by then", flush=True)
     if not told.exists():
         sys.exit((folder / "output").read_text()[-3000:])
     if tool == "layers":
         return dict(of_layers(told))
     outcomes = {nodeid: outcome for nodeid, (outcome, _) in json.loads(told.read_text()).items()}
     return outcomes | dict(recorded(folder / "monitored.db", outcomes))
+
+
+def ends(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it ends in time; it is ended, with all that it started, where it does not."""
+    try:
+        process.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return False
+    return True
 
 
 def of_layers(report: Path) -> Iterator[tuple[str, str]]:
