@@ -14,8 +14,8 @@ HEAD = """
     BROKEN = mark.memory_ceiling("8MiB")
 
     def hold():
-        # More than malloc ever keeps for later, so that it is new memory in pytest's own process too.
-        return bytearray(b"x") * (48 * 2**20)
+        # More than malloc ever keeps for later (64 MiB), so that it is new memory in pytest's own process too.
+        return bytearray(b"x") * (80 * 2**20)
 """
 
 

@@ -20,15 +20,15 @@ def unit(tmp_path, monkeypatch):
     folder = tmp_path / "unit"
     (folder / "tests").mkdir(parents=True)
     monkeypatch.setattr(cgroup, "_is_handed_over", lambda one: one == folder)
-    remove = os.rmdir
+    remove = Path.rmdir
 
     def rmdir(path):
-        for file in Path(path).iterdir():
+        for file in path.iterdir():
             if file.is_file():
                 file.unlink()
         remove(path)
 
-    monkeypatch.setattr(os, "rmdir", rmdir)
+    monkeypatch.setattr(Path, "rmdir", rmdir)
     return folder
 
 
