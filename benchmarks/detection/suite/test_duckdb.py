@@ -52,9 +52,9 @@ def one_thread(sales, engine):
 test_one_thread = twins(urgent, one_thread, sizes("8M"), floor("80%"))
 
 
-def fetchmany(sales):
+def fetchmany(sales, engine):
     """Fetches some rows at a time, and loops over them in Python."""
-    chosen = sales.project("note, amount")
+    chosen = engine.session.execute(sales.project("note, amount").sql_query())
     total = 0.0
     while rows := chosen.fetchmany(FETCHED):
         total += sum(amount for note, amount in rows if is_urgent(note))

@@ -216,7 +216,7 @@ def at_once(_):
     return sum(map(output_of, [program(HOLD) for _ in range(4)]))
 
 
-test_at_once = plain_twins(in_turn, at_once, ceiling("120MiB"))
+test_at_once = plain_twins(in_turn, at_once, ceiling("160MiB"))
 
 
 def with_processes(_):
@@ -228,7 +228,7 @@ def with_threads(_):
     return sum(in_threads(2, lambda: count_in_python(12_000_000)))
 
 
-test_threads_of_python = plain_twins(with_processes, with_threads, floor("80%"))
+test_threads_of_python = plain_twins(with_processes, with_threads, floor("70%"))
 
 
 ALL_BLOCKS = 120

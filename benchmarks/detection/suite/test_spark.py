@@ -54,7 +54,7 @@ def one_partition(sales):
     return urgent(sales.coalesce(1))
 
 
-test_one_partition = twins(urgent, one_partition, sizes("8M"), floor("60%"))
+test_one_partition = twins(urgent, one_partition, sizes("8M"), floor("65%"))
 
 
 def python_function(sales):

@@ -28,7 +28,7 @@ def apply(sales):
     return sales[sales.note.apply(is_urgent, multiprocessing=False)].sum("amount").item()
 
 
-test_apply = twins(urgent, apply, sizes("8M"), floor("80%"))
+test_apply = twins(urgent, apply, sizes("8M"), floor("70%"))
 
 
 def loop(sales):
