@@ -70,8 +70,8 @@ best_customers = together(
 )
 
 # pandas has one core: there is no floor that it could hold, so it is asked for none. Spark plans and compiles
-# on one core before it works on all; Modin gathers what its workers found on one; Ray's oldest takes a while to have
-# its workers at it.
+# on one core before it works on all; Modin gathers what its workers found on one; Ray wants
+# 2.0 cores of 2, its oldest version 1.5.
 urgent_revenue = together(
     pytest.mark.sizes("8M"),
     pytest.mark.memory_ceiling(

@@ -47,6 +47,20 @@ def test_outcomes_are_those_of_any_other_session(inner):
     assert "Fatal Python error: Aborted" in session.text
 
 
+def test_what_goes_past_the_capture_is_kept_to_its_end(inner):
+    session = inner.run(
+        """
+        def test_writes():
+            os.write(1, b"z" * 10_000_000 + b"the last of it\\n")
+            os.abort()
+        def test_last(): pass
+        """,
+        "--capture=sys",
+    )
+    assert session.outcomes == {"test_writes": "failed", "test_last": "passed"}
+    assert "zzzthe last of it" in session.text
+
+
 def test_growth_is_judged(inner):
     session = inner.run(
         """
