@@ -35,6 +35,9 @@ from pytest_layers.report import document
 SUITE = Path(__file__).resolve().parent / "suite"
 WENT_THROUGH = (0, 1)
 """What pytest exits with where it ran all tests: bad twins are to fail."""
+NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+ALONE = ("-p", "pytest_layers.plugin", "-p", "no:cacheprovider")
+"""No other plugin, which every case would import again."""
 HOG = """
 import time
 held = b"x" * (300 << 20)
@@ -62,11 +65,11 @@ def run_pass(load: int, options: argparse.Namespace, hog_pid: int) -> dict[str, 
     started = time.time()
     with tempfile.TemporaryDirectory() as folder, neighbours(load * machine.available_cores()):
         report = Path(folder, "report.json")
-        command = [sys.executable, "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", str(SUITE), "-q", *ALONE]
         command += [f"--layers={options.layers}", f"--layers-report={report}", "-k", options.only]
         done = subprocess.run(
             command,
-            env=os.environ | {"DETECTION_HOG": str(hog_pid)},
+            env=os.environ | NO_PLUGINS | {"DETECTION_HOG": str(hog_pid)},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

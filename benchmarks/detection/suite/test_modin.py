@@ -1,7 +1,7 @@
 """Modin, whoever works for it."""
 
 import pytest
-from twins import URGENT, ceiling, floor, is_urgent, sizes, twins
+from twins import URGENT, ceiling, floor, sizes, twins
 
 pytestmark = pytest.mark.layers("modin-ray", "modin-dask")
 
@@ -20,15 +20,18 @@ test_pandas_first = twins(
 )
 
 
-def urgent(sales):
+def urgent(engine, dataset):
+    sales = engine.scan(dataset)
     found = sales["note"].str.contains(URGENT, na=False)
     return sales.loc[found, ["amount"]].agg(["sum"])
 
 
-def loop(sales):
-    """Loops over the values of whole columns in one process."""
-    pairs = zip(sales["note"].tolist(), sales["amount"].tolist(), strict=True)
-    return sum(amount for note, amount in pairs if is_urgent(note))
+def one_partition(engine, dataset):
+    """Has one partition, and so one worker: a setting that stayed after a look for a fault."""
+    from modin.config import context
+
+    with context(NPartitions=1):
+        return urgent(engine, dataset)
 
 
-test_loop = twins(urgent, loop, sizes("8M"), floor("80%", modin_dask="75%"))
+test_one_partition = twins(urgent, one_partition, sizes("2M"), floor("70%"))

@@ -1,4 +1,4 @@
-"""Where `/proc` hides other users' processes, and for a user without any privilege, all is measured as ever."""
+"""In a container, where `/proc` hides other users' processes, and without any privilege, all is measured as ever."""
 
 import os
 import shutil
@@ -6,13 +6,19 @@ import subprocess
 
 import pytest
 
-HIDE = 'mount -o remount,hidepid=invisible,gid=65533 /proc && exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
+UNPRIVILEGED = 'exec setpriv --bounding-set=-all --inh-caps=-all "$@"'
+MOUNTED = ("unshare", "--mount", "--propagation=private")
+HIDING = "mount -o remount,hidepid=invisible,gid=65533 /proc"
+CONTAINED = "mount -t proc proc /proc && mount -t tmpfs none /sys/fs/cgroup"
+"""Its own `/proc`, where pytest is the first process of all, and no cgroups."""
+WAYS = {
+    "hidepid": [*MOUNTED, "sh", "-c", f"{HIDING} && {UNPRIVILEGED}", "sh"],
+    "container": [
+        *(*MOUNTED, "--pid", "--ipc", "--fork", "--kill-child"),
+        *("sh", "-c", f"{CONTAINED} && {UNPRIVILEGED}", "sh"),
+    ],
+}
 NOBODY = 65534
-
-
-def hidden(command):
-    """A command that runs without privileges and sees its own user's processes only."""
-    return ["unshare", "--mount", "--propagation=private", "sh", "-c", HIDE, "sh", *command]
 
 
 @pytest.fixture
@@ -24,19 +30,21 @@ def stranger():
     process.wait()
 
 
-@pytest.fixture
-def hides(stranger):
-    """Skips where it can't be tried: it takes root, and a kernel that lets it mount."""
+@pytest.fixture(params=WAYS)
+def confined(request, stranger):
+    """What a command begins with that runs so; skips where it can't be tried: it takes root, and leave to mount."""
     if os.getuid() or not all(map(shutil.which, ("unshare", "setpriv"))):
         pytest.skip("needs root, unshare and setpriv")
+    way = WAYS[request.param]
     tried = subprocess.run(
-        hidden(["test", "!", "-e", f"/proc/{stranger}"]), check=False, capture_output=True
+        [*way, "test", "!", "-e", f"/proc/{stranger}"], check=False, capture_output=True
     )
     if tried.returncode:
         pytest.skip(f"can't hide processes here: {tried.stderr.decode().strip()}")
+    return way
 
 
-def test_a_case_is_measured_and_ended(inner, hides, monkeypatch):
+def test_a_case_is_measured_and_ended(inner, confined, monkeypatch):
     code = """
         @pytest.mark.memory_ceiling("120MiB", of="growth")
         @pytest.mark.min_cores(1)
@@ -53,7 +61,7 @@ def test_a_case_is_measured_and_ended(inner, hides, monkeypatch):
         def test_dies(): os.abort()
     """
     command = inner.command
-    monkeypatch.setattr(inner, "command", lambda *args: hidden(command(*args)), raising=False)
+    monkeypatch.setattr(inner, "command", lambda *args: [*confined, *command(*args)])
     session = inner.run(code)
     assert session.outcomes == {
         "test_in_children": "passed",
