@@ -10,9 +10,10 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def neighbours(count: int) -> Iterator[None]:
-    """Busy processes beside the measured one."""
+    """Busy processes beside the measured one, each in a session of its own: the scheduler may share out by sessions."""
     code = "while True: pass"
-    busy_ones = [subprocess.Popen([sys.executable, "-S", "-c", code]) for _ in range(count)]
+    command = [sys.executable, "-S", "-c", code]
+    busy_ones = [subprocess.Popen(command, start_new_session=True) for _ in range(count)]
     try:
         yield
     finally:

@@ -1,7 +1,8 @@
 """A plugin that hands the memory ceilings of the corpus to another tool: `-p peer`, its name in `DETECTION_PEER`.
 
 It stands in for pytest-layers, which is off meanwhile (`-p no:layers`): marks and fixtures of the same names are
-there, `measured` narrows nothing. What each case came to is written to the file named in `DETECTION_OUTCOMES`.
+there, `measured` narrows nothing. What each case came to is written to the file named in `DETECTION_OUTCOMES`; those
+that it names already are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 from pytest_layers.units import parse_amount
 
 TOOL = os.environ["DETECTION_PEER"]
+TOLD = Path(os.environ["DETECTION_OUTCOMES"])
 MIB = 2**20
 SIGNS = {
     "memray": ("was limited to", "allocation limit"),
@@ -47,7 +49,12 @@ def measured():
 def pytest_collection_modifyitems(items):
     """Leave the cases with a ceiling and without an engine, each with the tool's own mark."""
     marked = {item: item.get_closest_marker("memory_ceiling") for item in items}
-    items[:] = [item for item in items if marked[item] and not item.get_closest_marker("layers")]
+    _ROWS.update(json.loads(TOLD.read_text()) if TOLD.exists() else {})
+    items[:] = [
+        item
+        for item in items
+        if marked[item] and not item.get_closest_marker("layers") and item.nodeid not in _ROWS
+    ]
     for item in items:
         limit = parse_amount(marked[item].args[0]).fixed_bytes
         _LIMITS[item.nodeid] = limit / MIB
@@ -88,6 +95,12 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
+def pytest_runtest_logstart(nodeid):
+    """Until it says more, the case hangs: one that did is not tried again."""
+    _ROWS[nodeid] = ("hung", "")
+    tell()
+
+
 def pytest_runtest_logreport(report):
     """Keep the call's outcome, or that of a phase that failed."""
     if report.when == "call" or not report.passed:
@@ -100,6 +113,5 @@ def pytest_runtest_logreport(report):
 
 def tell():
     """After each case: a tool may never come to the last."""
-    told = Path(os.environ["DETECTION_OUTCOMES"])
-    told.write_text(json.dumps(_ROWS))
-    told.with_name("limits.json").write_text(json.dumps(_LIMITS))
+    TOLD.write_text(json.dumps(_ROWS))
+    TOLD.with_name("limits.json").write_text(json.dumps(_LIMITS))

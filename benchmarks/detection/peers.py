@@ -17,6 +17,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 import venv
 from collections import Counter
 from collections.abc import Iterator
@@ -29,8 +30,8 @@ from pytest_layers.report import document
 
 ROOT = SUITE.parents[2]
 FILES = ("test_plain.py", "test_baits.py")
-SECONDS = 600
-"""For a tool to go through the cases: a fork of a process with threads may wait for ever."""
+SILENT_SECONDS = 40
+"""After which a case hangs: a fork of a process with threads may wait for ever. None takes half as long."""
 PACKAGES = {
     "layers": ("pytest-layers", []),
     "memray": ("pytest-memray", ["--memray", "--native"]),
@@ -54,7 +55,7 @@ def environment(tool: str, folder: Path) -> Path:
 
 
 def run(tool: str, python: Path, folder: Path, hog_pid: int) -> dict[str, str]:
-    """What each case came to, by its node id: `limit`, `passed`, `skipped` or `failed`, by another cause."""
+    """What each case came to, by its node id: `limit`, `passed`, `skipped`, `hung`, or `failed` by another cause."""
     told = folder / "outcomes.json"
     command = [str(python), "-m", "pytest", *(str(SUITE / name) for name in FILES), "-q"]
     command += ["-p", "no:cacheprovider", *PACKAGES[tool][1]]
@@ -64,17 +65,13 @@ def run(tool: str, python: Path, folder: Path, hog_pid: int) -> dict[str, str]:
         command.append(f"--layers-report={told}")
     else:
         command += ["-p", "no:layers", "-p", "peer"]
-    with (folder / "output").open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=os.environ | own,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-        if not ends(process):
-            print(f"{tool} did not end within {SECONDS} s: what it came to by then", flush=True)
+    told.unlink(missing_ok=True)
+    tried = 0
+    while not goes_through(command, folder, own):
+        before, tried = tried, len(json.loads(told.read_text())) if told.exists() else 0
+        if tried == before:
+            sys.exit(f"{tool} hangs before it comes to a case")
+        print(f"{tool} hung: it is started again for the cases that are left", flush=True)
     if not told.exists():
         sys.exit((folder / "output").read_text()[-3000:])
     if tool == "layers":
@@ -83,14 +80,24 @@ def run(tool: str, python: Path, folder: Path, hog_pid: int) -> dict[str, str]:
     return outcomes | dict(recorded(folder / "monitored.db", outcomes))
 
 
-def ends(process: subprocess.Popen[bytes]) -> bool:
-    """Whether it ends in time; it is ended, with all that it started, where it does not."""
-    try:
-        process.wait(SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return False
+def goes_through(command: list[str], folder: Path, environment: dict[str, str]) -> bool:
+    """Whether pytest comes to its end; it is ended, with all that it started, where it falls silent before."""
+    path = folder / "output"
+    with path.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=os.environ | environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+        while process.poll() is None:
+            time.sleep(0.2)
+            if time.time() - path.stat().st_mtime > SILENT_SECONDS:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                return False
     return True
 
 

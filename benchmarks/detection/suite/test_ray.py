@@ -89,4 +89,4 @@ def get_in_a_loop(sales):
     return sum(ray.get(task.remote(block)) for block in sales)
 
 
-test_get_in_a_loop = twins(all_at_once, get_in_a_loop, sizes("4M"), floor("80%"), ready=in_blocks)
+test_get_in_a_loop = twins(all_at_once, get_in_a_loop, sizes("4M"), floor("85%"), ready=in_blocks)
