@@ -42,6 +42,7 @@ from pytest_layers.survival import survival
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
 NEVER_ENTERED = "`measured` was never entered"
+NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
 RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolation none)"
 
@@ -83,13 +84,17 @@ class Runner:
 
     def _run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
         runs: list[repeats.Run] = []
+        attempts = 0
         while True:
-            attempt = self._attempt(item, plan, finer=bool(runs))
+            attempt = self._attempt(item, plan, finer=attempts > 0)
+            attempts += 1
             measurement = self._measurement(plan, attempt)
             runs.append(self._verdicts(plan, attempt, measurement))
             if not self._is_open(attempt, measurement, runs):
                 break
-        result = self._result(plan, attempt, measurement, runs)
+            if attempt.reused:
+                runs.clear()  # what earlier cases left in a kept engine may have had a say in it
+        result = self._result(plan, attempt, measurement, runs, attempts)
         if attempt.exit_reason is not None:
             pytest.exit(attempt.exit_reason, attempt.exit_status)
         if _went_through(attempt):
@@ -104,6 +109,7 @@ class Runner:
         attempt: Attempt,
         measurement: Measurement | None,
         runs: Sequence[repeats.Run],
+        attempts: int = 1,
     ) -> CaseResult:
         return CaseResult(
             case=plan.case,
@@ -113,7 +119,7 @@ class Runner:
             limits=plan.limits,
             measurement=measurement,
             verdicts=repeats.together(runs),
-            attempts=len(runs),
+            attempts=attempts,
             isolation="engine" if attempt.reused else "case",
             survival=survival(attempt, measurement),
         )
@@ -246,6 +252,8 @@ class Runner:
         """A verdict for each limit that one run is enough for, where the call phase was reached."""
         ground = self.ground(plan, attempt.rows, attempt.data_bytes)
         if measurement is not None:
+            if attempt.call is not None and has_passed(attempt.call) and not attempt.finished:
+                return tuple(judge.unmeasured(limit, NEVER_LEFT) for limit in plan.limits)
             ground = dataclasses.replace(ground, cores_given=measurement.cores_given)
             limits = [limit for limit in plan.limits if limit.kind != "min_speedup"]
             verdicts = [judge.judge(limit, measurement, ground) for limit in limits]

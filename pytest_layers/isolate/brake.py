@@ -22,12 +22,16 @@ class Brake:
         self._total_bytes: int | None = None
         self._machine_bytes: int | None = None
         self._spare_due = 0.0
-        self.in_window = False
-        """Whether the line of growth holds: it counts from the footprint when the window began."""
+        self._in_window = False
 
     def draw(self, *, growth_bytes: int | None, total_bytes: int | None) -> None:
         """The lines of a case's ceilings; None where there is none."""
         self._growth_bytes, self._total_bytes = growth_bytes, total_bytes
+        self.set()
+
+    def window(self, *, is_open: bool) -> None:
+        """Whether the line of growth holds: it counts from the footprint when the window began."""
+        self._in_window = is_open
         self.set()
 
     def set(self) -> None:
@@ -37,7 +41,7 @@ class Brake:
     def _lines(self) -> dict[str, int]:
         """The nearest line of each kind, by whose it is."""
         ceilings = [self._total_bytes]
-        if self.in_window and self._growth_bytes is not None:
+        if self._in_window and self._growth_bytes is not None:
             ceilings.append(self._growth_bytes + self._sampler.base_bytes)
         nearest = min((line for line in ceilings if line is not None), default=None)
         lines = {

@@ -19,6 +19,7 @@ from pytest_layers.errors import ChildFailed
 from pytest_layers.isolate import pipes
 from pytest_layers.isolate.answer import Answering, Team
 from pytest_layers.isolate.wire import Decoder, encode, write_all
+from pytest_layers.measure.life import UNTOLD_BYTES
 
 NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
@@ -131,7 +132,7 @@ class Wire:
 def _usage_of_children() -> dict[str, float]:
     """Of those that ended and were waited for, as far as the system tells: Windows does not."""
     if sys.platform == "win32":
-        return {}
+        return {"largest_bytes": UNTOLD_BYTES}
     import resource
 
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -261,8 +262,8 @@ class ChildSide:
 
 
 def main() -> NoReturn:
-    """Run the job in `sys.argv[1]`; the two ends of the wire follow it."""
-    job = json.loads(sys.argv[1])
+    """Run the job in the file `sys.argv[1]`; the two ends of the wire follow it."""
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wire = Wire(pipes.take(int(sys.argv[2])), pipes.take(int(sys.argv[3])))
     wire.say_where(job["roots"])
     sys.argv[:] = [job["program"], *job["args"]]

@@ -30,7 +30,7 @@ _SUPERVISOR = (
 )
 _CHILD = (
     "import sys; sys.path[:] = [path for path in sys.path if path]; import json; "
-    "sys.path[:] = json.loads(sys.argv[1])['sys_path']; "
+    "sys.path[:] = json.loads(open(sys.argv[1]).read())['sys_path']; "
     "from pytest_layers.isolate.child import main; main()"
 )
 """The folder of the run is kept off the path until the job says what the parent's was: a file named like a module of
@@ -65,7 +65,10 @@ def child_command(
     }
     # As multiprocessing does: -W, -X and -O of this interpreter hold in the child too.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
-    return (sys.executable, *flags, "-c", _CHILD, json.dumps(job))
+    # In a file, for an argument has 128 KiB at most, less than pytest may have been given.
+    written = temp_dir / "job.json"
+    written.write_text(json.dumps(job), encoding="utf-8")
+    return (sys.executable, *flags, "-c", _CHILD, str(written))
 
 
 def make_temp_dir() -> Path:
@@ -82,6 +85,7 @@ class Supervised:
         self._decoder = Decoder()
 
     def __enter__(self) -> Supervised:
+        job = to_json(self._job.handed_on(pipes.lend))
         try:
             self._process = subprocess.Popen(
                 [sys.executable, "-I", *(["-S"] if EXACT else []), "-c", _SUPERVISOR],
@@ -91,14 +95,15 @@ class Supervised:
                 **pipes.inherited(self._pass),
             )
         except OSError as error:
+            shutil.rmtree(self._job.temp_dir, ignore_errors=True)
             raise ChildFailed(f"the supervisor of the case could not be started: {error}") from None
-        self.send(to_json(self._job.handed_on(pipes.lend)))
+        self.send(job)
         return self
 
     def send(self, message: Message) -> None:
         """One line to the supervisor; passed over when it has ended."""
         assert self._process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(*pipes.CLOSED):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
 
@@ -154,9 +159,13 @@ class Supervised:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close its input, which has it end the case, and wait until nothing is left."""
+        """Have it end the case, and wait until nothing is left.
+
+        It is told, for a fork of this process may hold its input open.
+        """
+        self.send(json.loads(encode("close")))
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
-            with contextlib.suppress(BrokenPipeError):
+            with contextlib.suppress(*pipes.CLOSED):
                 if pipe is not None:
                     pipe.close()
         try:

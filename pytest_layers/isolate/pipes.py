@@ -13,6 +13,8 @@ from typing import Any
 from pytest_layers.measure.host import EXACT
 
 PIECE_BYTES = 65536
+CLOSED: tuple[type[OSError], ...] = (OSError,) if sys.platform == "win32" else (BrokenPipeError,)
+"""What writing raises where nobody reads any more: on Windows EINVAL, of no class of its own."""
 
 
 def lend(descriptor: int) -> int:
@@ -27,14 +29,18 @@ def lend(descriptor: int) -> int:
 
 
 def take(number: int) -> int:
-    """The descriptor of a number that was lent; what this process starts does not have it."""
+    """The descriptor of a number that was lent; what this process starts does not have it.
+
+    A low one where that may be had: `select` takes none from 1,024 on.
+    """
     if sys.platform == "win32":
         import msvcrt
 
         os.set_handle_inheritable(number, False)
         return msvcrt.open_osfhandle(number, os.O_RDWR | os.O_BINARY)
-    os.set_inheritable(number, False)
-    return number
+    taken = os.dup(number)
+    os.close(number)
+    return taken
 
 
 def inherited(descriptors: Sequence[int]) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Place(contextlib.AbstractContextManager["Place"]):
     def __enter__(self) -> Place:
         from_us, to_supervisor = os.pipe()
         to_us, from_supervisor = os.pipe()
-        self._descriptors = (from_us, to_supervisor, to_us, from_supervisor)
+        self._descriptors = (to_supervisor, to_us)
         self._wire = Wire(to_us, to_supervisor)
         passed = (from_us, from_supervisor)
         job = Job(
@@ -41,6 +41,8 @@ class Place(contextlib.AbstractContextManager["Place"]):
             attach_wire=passed,
         )
         self._supervised = launch.Supervised(job, pass_descriptors=passed).__enter__()
+        for descriptor in passed:
+            os.close(descriptor)
         return self
 
     def __exit__(self, *error: object) -> None:

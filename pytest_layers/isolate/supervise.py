@@ -193,15 +193,15 @@ class Supervisor:
         """To pytest; when it is gone there is only our own end left to see to."""
         try:
             write_all(OUT, line)
-        except BrokenPipeError:
+        except pipes.CLOSED:
             self._over = True
 
     def _begin(self, line: bytes) -> None:
         self._usage = _usage_of(line)
         self._sampler.begin(self._usage)
         self._where.begin((decode(line) or {}).get("answers"))
-        self._in_window = self._brake.in_window = True
-        self._brake.set()
+        self._in_window = True
+        self._brake.window(is_open=True)
         self._answer()
 
     def _end(self, usage: ChildUsage) -> None:
@@ -212,26 +212,30 @@ class Supervisor:
 
     def _answer(self) -> None:
         """Let the child go on; it may have closed its end."""
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(*pipes.CLOSED):
             write_all(self._wire_out, encode("go"))
 
     def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
-        self._in_window = self._brake.in_window = False
+        self._in_window = False
+        self._brake.window(is_open=False)
         findings = to_json(self._where.end(self._sampler.end(usage)))
         self._tell(encode("findings", findings=findings, finished=finished))
 
     def _obey(self, message: dict[str, Any]) -> None:
-        """Pytest has another test to run, or says past how many bytes of growth, or in total, to stop this one."""
+        """Pytest has another test to run, is done, or says past how many bytes to stop this one."""
         if message["kind"] == "run":
             self._run_another(message)
-            return
-        self._brake.draw(growth_bytes=message["growth_bytes"], total_bytes=message["total_bytes"])
+        elif message["kind"] == "close":
+            self._over = True
+        else:
+            lines = {name: message[name] for name in ("growth_bytes", "total_bytes")}
+            self._brake.draw(**lines)
 
     def _run_another(self, message: dict[str, Any]) -> None:
         self._tail = b""
         self._brake.draw(growth_bytes=None, total_bytes=None)
         self._set_deadline()
-        with contextlib.suppress(BrokenPipeError):
+        with contextlib.suppress(*pipes.CLOSED):
             write_all(self._wire_out, encode(**message))
 
     def _rested(self) -> None:
@@ -322,6 +326,8 @@ class Supervisor:
         """End all processes; gives the command lines of those that outlived the case's own process."""
         own = self._ended()
         left = tree.end(os.getpid(), case=self._pid)
+        if not EXACT:  # what was never seen below us is not handed to us, but says whose it is
+            tree.end_tagged(self._job.temp_dir)
         return left if own else []
 
     def _drain(self) -> None:

@@ -4,7 +4,7 @@ child to supervisor      ready, begin, end (each is answered by `go`), rest
 supervisor to child      go, run
 child to pytest          report, warning, collect_error, data, native, progress, again, exit, done
 supervisor to pytest     ready, findings, stopped, rested, ended
-pytest to supervisor     the job (first line), stop_at, run
+pytest to supervisor     the job (first line), stop_at, run, close
 """
 
 from __future__ import annotations

@@ -121,7 +121,8 @@ def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Ve
 def _bracket(limit: Limit, measurement: Measurement) -> Bracket:
     """What a ceiling is on; without nodes the tree of the case is the only one."""
     if limit.of == "node" and measurement.nodes:
-        return max((node.growth for node in measurement.nodes), key=lambda one: one.lower_bytes)
+        grown = [node.growth for node in measurement.nodes]
+        return Bracket(max(one.lower_bytes for one in grown), max(one.upper_bytes for one in grown))
     return measurement.total if limit.of == "total" else measurement.growth
 
 

@@ -1,9 +1,9 @@
-"""When a case is run again, and what its runs say together.
+"""When a case is run again, and what its runs say together, each limit by itself.
 
-What was held was held: a broken ceiling needs one run. Cores that were left idle may have waited for a disk or been
-stolen, which no reading can tell from code that wanted none: a floor is kept once one run reaches it, and broken once
-two runs say so, since what idles cores by chance seldom does so twice. `benchmarks/floor_rule.py` shows how often the
-rule errs.
+What was held was held: a broken ceiling needs one run, and so does a kept one. Cores that were left idle may have
+waited for a disk or been stolen, which no reading can tell from code that wanted none: a floor is kept once one run
+reaches it, and broken once two runs say so, since what idles cores by chance seldom does so twice.
+`benchmarks/floor_rule.py` shows how often the rule errs.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_layers.judge.limits import LEAST_CPU_SECONDS
-from pytest_layers.records import Verdict
+from pytest_layers.records import Limit, Verdict
 
 BROKEN_RUNS = 2
 """Runs that a floor must be broken in."""
@@ -24,11 +24,11 @@ Run = Sequence[Verdict]
 
 def worth_repeating(runs: Sequence[Run], cpu_seconds: float) -> bool:
     """Whether a further run, read more finely, may settle a verdict; `cpu_seconds` are the last run's."""
-    found = {(verdict.limit.kind, verdict.outcome) for verdict in runs[-1]}
-    if any(outcome == "failed" and kind != "min_cores" for kind, outcome in found):
+    settled = together(runs)
+    if any(v.outcome == "failed" and v.limit.kind != "min_cores" for v in settled):
         return False
-    doubtful = {kind for kind, outcome in found if outcome == "inconclusive"}
-    if ("min_cores", "failed") in found and _broken(runs) < BROKEN_RUNS:
+    doubtful = {v.limit.kind for v in settled if v.outcome == "inconclusive"}
+    if len(runs) < BROKEN_RUNS and any(map(_breaks_floor, settled)):
         doubtful.add("min_cores")
     if cpu_seconds < LEAST_CPU_SECONDS:
         doubtful.discard("min_cores")
@@ -36,14 +36,32 @@ def worth_repeating(runs: Sequence[Run], cpu_seconds: float) -> bool:
 
 
 def together(runs: Sequence[Run]) -> tuple[Verdict, ...]:
-    """The verdicts of the last of several runs; a floor that only this one says is broken is in doubt."""
-    if len(runs) == 1 or _broken(runs) >= BROKEN_RUNS:
-        return tuple(runs[-1])
-    return tuple(_doubted(verdict) if _breaks_floor(verdict) else verdict for verdict in runs[-1])
+    """One verdict on each limit, by all runs: a failure, else a pass, else the last doubt; on a floor as above."""
+    limits = dict.fromkeys(verdict.limit for run in runs for verdict in run)
+    return tuple(_of_limit(limit, runs) for limit in limits)
 
 
-def _broken(runs: Sequence[Run]) -> int:
-    return sum(any(map(_breaks_floor, run)) for run in runs)
+def _of_limit(limit: Limit, runs: Sequence[Run]) -> Verdict:
+    found = [
+        (number, verdict)
+        for number, run in enumerate(runs, 1)
+        for verdict in run
+        if verdict.limit == limit
+    ]
+    passed, failed = (_last(found, outcome) for outcome in ("passed", "failed"))
+    if limit.kind != "min_cores":
+        number, verdict = failed or passed or found[-1]
+    elif passed or not failed:
+        number, verdict = passed or found[-1]
+    elif len(runs) > 1 and sum(_breaks_floor(verdict) for _, verdict in found) < BROKEN_RUNS:
+        number, verdict = len(runs), _doubted(failed[1])
+    else:
+        number, verdict = failed
+    return verdict if number == len(runs) else _of_run(number, verdict, len(runs))
+
+
+def _last(found: Sequence[tuple[int, Verdict]], outcome: str) -> tuple[int, Verdict] | None:
+    return next((pair for pair in reversed(found) if pair[1].outcome == outcome), None)
 
 
 def _breaks_floor(verdict: Verdict) -> bool:
@@ -52,3 +70,8 @@ def _breaks_floor(verdict: Verdict) -> bool:
 
 def _doubted(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome="inconclusive", text=verdict.text + ONCE_ONLY)
+
+
+def _of_run(number: int, verdict: Verdict, runs: int) -> Verdict:
+    """Say which one speaks where it is not the last, whose figures are shown."""
+    return replace(verdict, text=f"{verdict.text} (in run {number} of {runs})")

@@ -84,7 +84,8 @@ class Processes:
         """Of processes that ended, as read last."""
         self._ended_before = 0.0
         """Of the same, from before the window: it is in what their parents are told."""
-        self._adopted = ChildUsage()
+        self.adopted = ChildUsage()
+        """Of those that the supervisor waited for."""
 
     def read(self, pids: Iterable[int], *, opening: bool) -> float:
         """Read all; gives the seconds of the window so far. Those there at its opening count from now on."""
@@ -116,23 +117,18 @@ class Processes:
 
     def adopt(self, usage: ChildUsage) -> None:
         """What is known of a process that the supervisor waited for."""
-        self._adopted = self._adopted.plus(usage)
+        self.adopted = self.adopted.plus(usage)
 
-    def children(self) -> ChildUsage:
-        """Of all children that ended in the window and were waited for."""
-        told = self._adopted
-        for pid, one in self._alive.items():
-            told = told.plus(_waited(pid).less(one.children_first))
-        return told
+    def children(self) -> dict[int, ChildUsage]:
+        """Of children that ended in the window and were waited for, by who waited and is alive."""
+        return {pid: _waited(pid).less(one.children_first) for pid, one in self._alive.items()}
 
     def told_seconds(self, root: int, root_children_seconds: float) -> float:
         """By the kernel: of living processes, and of those that were waited for; the root tells of its own."""
-        told = self._adopted.cpu_seconds + root_children_seconds - self._ended_before
-        for pid, one in self._alive.items():
-            told += one.last - one.first
-            if pid != root:
-                told += _waited(pid).less(one.children_first).cpu_seconds
-        return told
+        told = self.adopted.cpu_seconds + root_children_seconds - self._ended_before
+        told += sum(one.last - one.first for one in self._alive.values())
+        waited = self.children()
+        return told + sum(usage.cpu_seconds for pid, usage in waited.items() if pid != root)
 
 
 @dataclass

@@ -33,6 +33,7 @@ class Reading(NamedTuple):
     """The same number for processes that share pages since a fork."""
     image: tuple[int, int] = (0, 0)
     """What tells the program it runs from the one before, as far as is known."""
+    parent: int = 0
 
 
 @dataclass
@@ -87,6 +88,7 @@ class Life:
     huge: int = 0
     """What page faults of the whole machine had put into huge pages at the last reading."""
     image: tuple[int, int] = (0, 0)
+    parent: int = 0
     is_gone: bool = False
     """It has ended since its last reading."""
 

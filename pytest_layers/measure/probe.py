@@ -18,6 +18,7 @@ from pathlib import Path
 
 from pytest_layers.measure import tree
 from pytest_layers.measure.host import system
+from pytest_layers.measure.life import UNTOLD_BYTES
 from pytest_layers.measure.procfs import ChildUsage
 from pytest_layers.measure.sampler import Sampler
 from pytest_layers.measure.segments import Segments
@@ -65,7 +66,7 @@ class Probe:
                 return
             self._sampler.poll()
             time.sleep(min(LOOK_SECONDS, self._sampler.delay_seconds()))
-        findings = self._sampler.end(ChildUsage())
+        findings = self._sampler.end(ChildUsage(largest_bytes=UNTOLD_BYTES))
         self._write("findings.json", json.dumps(to_json(findings)))
         last = time.monotonic() + FETCH_SECONDS
         while self._folder.exists() and time.monotonic() < last:

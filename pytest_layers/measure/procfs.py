@@ -265,7 +265,8 @@ def kill(pid: int) -> None:
 
 
 def _send(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
+    """Passed over where it is gone, or another user's (`sudo`)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 

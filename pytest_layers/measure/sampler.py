@@ -253,8 +253,8 @@ class Sampler:
                     continue
             spent = self._cpu.processes.life_seconds(pid)
             faults = process.minor_faults()
-            image = self._identities[pid].image
-            readings[pid] = Reading(pid, memory, spent, faults, family, image)
+            who = self._identities[pid]
+            readings[pid] = Reading(pid, memory, spent, faults, family, who.image, who.parent)
         return list(readings.values())
 
     def _families(self) -> dict[int, int]:
@@ -314,8 +314,9 @@ class Sampler:
     def _freeze(self, twins: list[Reading]) -> None:
         """Have twins take no more memory while it is read whether they have passed a stop line."""
         found = {one.pid: system.identity(one.pid) for one in twins}
-        self._frozen = [pid for pid, who in found.items() if who and who.state != "T"]
-        tree.freeze(self._frozen)
+        running = [pid for pid, who in found.items() if who and who.state != "T"]
+        self._frozen += running
+        tree.freeze(running)
 
     def _thaw(self) -> None:
         """Let them go on where they have not."""
@@ -341,11 +342,13 @@ class Sampler:
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
         tracker = self._tracker
         spent = self._cpu.spent(self.root, usage.less(self._usage).cpu_seconds)
-        children = self._cpu.processes.children()
+        adopted, children = self._cpu.processes.adopted, self._cpu.processes.children()
+        faults = {pid: waited.minor_faults for pid, waited in children.items()}
         upper = tree_upper(
             tracker,
-            largest_bytes=max(usage.largest_bytes, children.largest_bytes),
-            child_faults=children.minor_faults,
+            largest_bytes=max(usage.largest_bytes, adopted.largest_bytes),
+            child_faults=adopted.minor_faults + sum(faults.values()),
+            faults_by_parent={pid: faults[pid] for pid in faults if pid != self.root},
         )
         return Findings(
             wall_seconds=wall,

@@ -11,7 +11,7 @@ What is bounded, between two readings of a process:
   marks grew by, or one page for every page fault.
 - A process that ended since the last reading, or went on as another program, can have grown meanwhile by no more
   than `FAULT_BYTES_PER_SECOND`, nor beyond the largest child that the kernel's accounting names (`ru_maxrss` of
-  waited children).
+  waited children); where its parent lives on and was not asked, by no more than that one's children touched unread.
 
 What is taken for granted, and can make a bracket miss the truth:
 
@@ -27,11 +27,19 @@ What is taken for granted, and can make a bracket miss the truth:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from pytest_layers.measure import twins
-from pytest_layers.measure.life import FAULT_BYTES_PER_SECOND, STILL_BYTES, Life, Reading
+from pytest_layers.measure.life import (
+    FAULT_BYTES_PER_SECOND,
+    STILL_BYTES,
+    UNTOLD_BYTES,
+    Life,
+    Reading,
+)
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.unseen import Ended, Stretch, Told, Unseen
 
@@ -62,6 +70,8 @@ class Tracker:
     """The largest of them."""
     ended_faults: int = 0
     """Of twins, up to their last readings."""
+    ended_faults_by_parent: Counter[int] = field(default_factory=Counter)
+    """Of all, up to their last readings."""
     unseen: Unseen = field(default_factory=Unseen)
     base_bytes: int = 0
     lower_bytes: int = 0
@@ -81,6 +91,7 @@ class Tracker:
     _seconds: float = 0.0
     _segment_bytes: int = 0
     _huge: int = 0
+    _huge_base: int = 0
     _mapped: int = 0
     _doubtful: int = 0
     _doubtful_base: int = 0
@@ -118,7 +129,7 @@ class Tracker:
             self._twins.check(family, size, members)
         lower = self._lower(checked, segment_bytes)
         if not self.samples:
-            self.base_bytes = self.footprint_bytes
+            self.base_bytes, self._huge_base = self.footprint_bytes, huge_bytes
         if lower > self.lower_bytes:
             self._new_peak(seconds, lower)
         self.upper_bytes, self.reach_bytes = max(self.upper_bytes, upper), upper
@@ -164,7 +175,7 @@ class Tracker:
             life = self.lives[reading.pid] = Life(reading.pid, name)
         life.name = name or life.name
         life.family, life.faults, life.image = reading.family, reading.faults, reading.image
-        life.huge = huge
+        life.huge, life.parent = huge, reading.parent
         life.anon = memory.anon + memory.swap
         life.file, life.shared, life.swap = memory.file, memory.shmem, memory.swap
         if born:
@@ -223,6 +234,16 @@ class Tracker:
         moved = segment_bytes - sum(life.shared_seen[0] for life in lives)
         return max(0, min(moved, read + sum(life.touchable for life in lives)))
 
+    def touched_by_children(self, parent: int, faults: int) -> int:
+        """What those that `parent` waited for can have touched after their last readings, of all their page faults.
+
+        Fewer than were read are not those of all: one was not waited for, or the kernel was not to account for it.
+        """
+        unread = faults - self.ended_faults_by_parent.get(parent, 0)
+        if not faults or unread < 0:
+            return UNTOLD_BYTES
+        return unread * PAGE_BYTES + self._huge - self._huge_base
+
     def has_stale_families(self) -> bool:
         """Whether proportional sizes are worth their price: those read last don't hold any more."""
         _, families = twins.split(self.lives.values())
@@ -233,12 +254,14 @@ class Tracker:
         growth = int(gap_seconds * FAULT_BYTES_PER_SECOND)
         twins_growth = self._twins.unread_growth
         for life in gone:
+            if life.pid not in self.lives:
+                self.ended_faults_by_parent[life.parent] += life.faults
             if life.family:
                 self._twins.leave(life, growth)
                 self.ended_faults += 0 if life.pid in self.lives else life.faults
                 twins_growth += growth
         if gone or twins_growth:
-            ended = tuple(Ended(life.upper, growth) for life in gone)
+            ended = tuple(Ended(life.upper, growth, frozenset({life.parent})) for life in gone)
             self.unseen.add(Stretch(upper, ended, twins_growth), self.upper_bytes)
             self.ended = most_named([*self.ended, *gone])
 
@@ -267,13 +290,24 @@ class Tracker:
             self._stride *= 2
 
 
-def tree_upper(tracker: Tracker, *, largest_bytes: int, child_faults: int) -> int:
+def tree_upper(
+    tracker: Tracker,
+    *,
+    largest_bytes: int,
+    child_faults: int,
+    faults_by_parent: Mapping[int, int] = MappingProxyType({}),
+) -> int:
     """The bound on the whole window, once the kernel's accounting of waited children is known.
 
-    `largest_bytes`: the largest of them (`ru_maxrss`). `child_faults`: page faults of all of them.
+    `largest_bytes`: the largest of those that the case's own process, the supervisor or a process that ended waited
+    for (`ru_maxrss`). `child_faults`: page faults of all. `faults_by_parent`: of those that each other process waited
+    for which lives on, 0 where it did not, or the kernel was not to account for them.
     """
     touched = max(0, child_faults - tracker.ended_faults) * PAGE_BYTES
-    return max(tracker.upper_bytes, tracker.unseen.bound(Told(largest_bytes, touched)))
+    parents = {
+        pid: tracker.touched_by_children(pid, told) for pid, told in faults_by_parent.items()
+    }
+    return max(tracker.upper_bytes, tracker.unseen.bound(Told(largest_bytes, touched, parents)))
 
 
 def most_named(lives: Iterable[Life]) -> list[Life]:

@@ -31,18 +31,19 @@ def descendants(pid: int, *, without: int = 0) -> list[int]:
 def end(supervisor: int, *, case: int, deadline_seconds: float = 10.0) -> list[str]:
     """End everything below `supervisor`, which must be a subreaper; `case` is left to be waited for.
 
-    Stopped first, then killed, until nothing is left: a process that forks in between is
-    otherwise faster. Those that clean up after the others are given the time for it.
+    Stopped first, then killed, until two looks find nothing: a process that forks in between is
+    otherwise faster, and one whose parent ends during a look may be missed by it. Those that clean up after
+    the others are given the time for it.
 
     Returns:
         The command lines of what was alive.
     """
     ended: dict[int, str] = {}
     started = alone = time.monotonic()
-    while (now := time.monotonic()) - started < deadline_seconds:
+    empty_looks = 0
+    while (now := time.monotonic()) - started < deadline_seconds and empty_looks < 2:
         alive = _alive(supervisor)
-        if not alive:
-            break
+        empty_looks = 0 if alive else empty_looks + 1
         ended |= alive
         alone = _kill_in_turn(alive, alone, now)
         time.sleep(0.001)

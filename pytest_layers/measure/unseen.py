@@ -1,12 +1,15 @@
 """What a tree can have held while a process of it ended unseen: bounds that wait for the kernel's accounting. Pure.
 
 A process that ends takes its high-water mark with it. When the window is over the kernel has told how large the
-largest waited child ever was, and how many pages all of them touched.
+largest waited child ever was, and how many pages all of them touched: those that the case's own process waited for, or
+the supervisor, not those of a parent that lives on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import zip_longest
+from types import MappingProxyType
 from typing import NamedTuple
 
 MAX_STRETCHES = 64
@@ -20,6 +23,8 @@ class Told(NamedTuple):
     """The largest resident size that one of them ever had."""
     touched: int = _NO_LIMIT
     """What all of them newly touched after their last readings."""
+    parents: Mapping[int, int] = MappingProxyType({})
+    """Of those that live on, and have not told of the size of their children, what these touched unread."""
 
 
 class Ended(NamedTuple):
@@ -29,6 +34,14 @@ class Ended(NamedTuple):
     """What of it is in the tree's bound."""
     growth: int
     """By how much it can have grown till its end, for all that time allows."""
+    parents: frozenset[int] = frozenset({0})
+    """Who may have waited for it; 0 for nobody who lives on."""
+
+    def grown(self, told: Told) -> int:
+        """By how much it can have grown."""
+        to_largest = max(0, told.largest - self.last)
+        bounds = [told.parents.get(pid, to_largest) for pid in self.parents]
+        return min(self.growth, max(bounds, default=0))
 
 
 class Stretch(NamedTuple):
@@ -42,7 +55,7 @@ class Stretch(NamedTuple):
 
     def bound(self, told: Told) -> int:
         """The tree's bound, in bytes."""
-        grown = sum(min(growth, max(0, told.largest - last)) for last, growth in self.ended)
+        grown = sum(one.grown(told) for one in self.ended)
         return self.upper + grown + min(self.twins_growth, told.touched)
 
 
@@ -56,7 +69,8 @@ class Unseen:
         """One more stretch; `upper_bytes` is what the whole window is bound by already."""
         self.stretches.append(stretch)
         if len(self.stretches) > MAX_STRETCHES:
-            kept = sorted(one for one in self.stretches if one.bound(Told()) > upper_bytes)
+            kept = [one for one in self.stretches if one.bound(Told()) > upper_bytes]
+            kept.sort(key=lambda one: (one.upper, one.twins_growth))
             pairs = zip_longest(kept[::2], kept[1::2])
             self.stretches = [_fold(one, other) if other else one for one, other in pairs]
 
@@ -67,10 +81,15 @@ class Unseen:
 
 def _fold(one: Stretch, other: Stretch) -> Stretch:
     """A stretch that bounds both, whatever will be told."""
-    nobody = Ended(_NO_LIMIT, 0)
-    pairs = zip_longest(sorted(one.ended), sorted(other.ended), fillvalue=nobody)
+    nobody = Ended(_NO_LIMIT, 0, frozenset())
+    pairs = zip_longest(
+        *(sorted(each.ended, key=lambda one: one[:2]) for each in (one, other)), fillvalue=nobody
+    )
     return Stretch(
         max(one.upper, other.upper),
-        tuple(Ended(min(a.last, b.last), max(a.growth, b.growth)) for a, b in pairs),
+        tuple(
+            Ended(min(a.last, b.last), max(a.growth, b.growth), a.parents | b.parents)
+            for a, b in pairs
+        ),
         max(one.twins_growth, other.twins_growth),
     )

@@ -137,6 +137,18 @@ def test_orphans_are_ended(inner):
     assert session.outcomes == {"test_orphan": "passed"}
 
 
+def test_one_that_was_never_seen_below_the_case_is_ended(inner):
+    session = inner.run("""
+        def test_orphan():
+            if not os.fork():
+                if not os.fork():
+                    time.sleep(99)
+                os._exit(0)
+            os.wait()
+    """)
+    assert session.outcomes == {"test_orphan": "passed"}
+
+
 def test_what_can_not_be_held_to_one_core_is_not_judged(inner):
     (inner.ground.folder / "conftest.py").write_text("import os\ndel os.sched_setaffinity\n")
     session = inner.run("""

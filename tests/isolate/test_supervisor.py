@@ -286,6 +286,18 @@ def test_supervisor_that_can_not_be_started(supervise, ground, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/no-such-python")
     with pytest.raises(ChildFailed, match="could not be started"), launch.Supervised(job):
         pass
+    ground.assert_nothing_left()
+
+
+def test_told_to_end_where_a_fork_holds_its_input_open(supervise, ground):
+    with launch.Supervised(supervise.job("time.sleep(99)")) as supervised:
+        fork = os.fork()
+        if not fork:
+            signal.pause()
+    os.kill(fork, signal.SIGKILL)
+    os.waitpid(fork, 0)
+    assert supervised._process.returncode == 0
+    ground.assert_nothing_left()
 
 
 def test_given_up_by_its_user(supervise, ground):

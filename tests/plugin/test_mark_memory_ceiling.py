@@ -278,3 +278,19 @@ def test_its_text_is_among_the_markers(layers):
     assert "@pytest.mark.memory_ceiling(limit, *, of='growth', **per_engine): " in ran.out
     for name in ("min_cores(floor, **per_engine)", "layers(*names)", "sizes(*sizes)"):
         assert f"@pytest.mark.{name}: " in ran.out
+
+
+def test_what_comes_after_the_window_is_not_stopped(layers):
+    """A check that takes more than a runaway may have is not the code that the ceiling is on."""
+    ran = layers.run(
+        HOLD
+        + """
+    @mark.memory_ceiling("16MiB")
+    def test_it(measured):
+        with measured:
+            pass
+        hold(1200)
+    """
+    )
+    assert ran.outcomes == {"passed": 1}
+    assert ran.verdict("test_it").outcome == "passed"

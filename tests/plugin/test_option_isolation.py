@@ -109,3 +109,50 @@ def pytest_layers_engines():
         "--layers-isolation=none",
     )
     assert ran.outcomes == {"passed": 2}
+
+
+def test_a_supervisor_that_is_killed_fails_the_case_in_place(layers):
+    ran = layers.run(
+        """
+        import os
+        import signal
+        import pytest
+        from pytest_layers.measure import procfs
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_case(measured):
+            (supervisor,) = procfs.children(os.getpid())
+            os.kill(supervisor, signal.SIGKILL)
+            with measured:
+                pass
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_next(): pass
+        """,
+        "--layers-isolation=none",
+        process=True,
+    )
+    assert ran.outcomes == {"failed": 1, "passed": 1}
+    assert "the supervisor of this test's process is gone" in ran.out
+
+
+def test_many_open_files_are_no_obstacle_in_place(layers):
+    """`select` takes no descriptor from 1,024 on."""
+    ran = layers.run(
+        """
+        import os
+        import resource
+        import pytest
+
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 4096), hard))
+        held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_case(): pass
+        """,
+        "--layers-isolation=none",
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 1}
+    assert ran.verdict("test_case").outcome == "passed"

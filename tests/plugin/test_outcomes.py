@@ -406,3 +406,23 @@ def test_flags_of_the_interpreter_hold_in_the_case(layers):
         "-rP",
     )
     assert f"PYTHON {sys.executable} False" in ran.lines
+
+
+def test_a_window_that_was_never_left_is_no_pass(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    @CASE
+    def test_it(measured):
+        measured.__enter__()
+    """
+    )
+    assert ran.outcomes == {"inconclusive": 1}
+    assert "`measured` was entered and never left" in ran.verdict("test_it").text
+
+
+def test_arguments_may_be_longer_than_one_word_of_a_command(layers):
+    """Linux has 128 KiB for one argument."""
+    text = HEAD + "\n    @CASE\n    def test_it(): pass\n"
+    ran = layers.run(text, *(f"--deselect=test_it.py::test_{'x' * 90}_{n}" for n in range(1500)))
+    assert ran.outcomes == {"passed": 1}

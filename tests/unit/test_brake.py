@@ -28,7 +28,7 @@ def sampler(footprint_bytes):
 def test_the_nearest_line_holds(hard_limit, growth, total, nearest, whose):
     read = sampler(5 * GIB)
     brake = Brake(read, hard_limit_bytes=hard_limit)
-    brake.in_window = True
+    brake.window(is_open=True)
     brake.draw(growth_bytes=growth, total_bytes=total)
     assert read.stop_bytes == nearest
     assert brake.passed() == (whose and (whose, nearest))
@@ -48,6 +48,10 @@ def test_the_growth_line_holds_within_the_window_only():
     brake = Brake(read)
     brake.draw(growth_bytes=GIB, total_bytes=None)
     assert brake.passed() is None
+    brake.window(is_open=True)
+    assert brake.passed() == ("memory", 2 * GIB)
+    brake.window(is_open=False)
+    assert (brake.passed(), read.stop_bytes) == (None, None)
 
 
 def test_what_the_machine_can_spare_is_a_line(monkeypatch):

@@ -278,6 +278,13 @@ class TestNodes:
         )
         assert "on node:     120 MiB  two" in verdict.details
 
+    def test_no_node_may_have_grown_past_the_ceiling(self):
+        unsure = dataclasses.replace(node("two", 25), growth=Bracket(25 * MIB, 200 * MIB))
+        assert (
+            outcome(ceiling("100MiB", "node"), measured(nodes=(node("one", 30), unsure)))
+            == "inconclusive"
+        )
+
     def test_without_nodes_the_tree_of_the_case_is_the_only_one(self):
         assert outcome(ceiling("210MiB", "node")) == "passed"
         assert outcome(ceiling("100MiB", "node")) == "failed"

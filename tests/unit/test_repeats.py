@@ -32,6 +32,8 @@ class TestWorthRepeating:
             [[FAILED], [PASSED]],
             [[FAILED], [FAILED]],
             [[FAILED], [DOUBTFUL], [FAILED]],
+            [[PASSED, NEAR], [FAILED, HELD]],
+            [[DOUBTFUL, HELD], [PASSED, NEAR]],
         ],
     )
     def test_what_is_sure_is_not(self, runs):
@@ -69,5 +71,23 @@ class TestTogether:
         assert (doubted.outcome, held) == ("inconclusive", HELD)
         assert doubted.text == f"{FAILED.text}; that was so in one run only"
 
-    def test_the_last_run_speaks_of_all_else(self):
+    def test_doubt_is_ended_by_the_run_that_is_sure(self):
         assert repeats.together([[FAILED, NEAR], [PASSED, OVER]]) == (PASSED, OVER)
+
+    @pytest.mark.parametrize("later", [[DOUBTFUL], [FAILED], [FAILED, FAILED]])
+    def test_a_floor_that_one_run_reached_is_kept(self, later):
+        (kept,) = repeats.together([[PASSED], *([one] for one in later)])
+        assert (kept.outcome, kept.limit) == ("passed", PASSED.limit)
+        assert kept.text == f"{PASSED.text} (in run 1 of {1 + len(later)})"
+
+    def test_a_ceiling_kept_for_sure_is_not_in_doubt_again(self):
+        held, floor = repeats.together([[HELD, DOUBTFUL], [NEAR, PASSED]])
+        assert (held.outcome, floor) == ("passed", PASSED)
+        assert held.text == f"{HELD.text} (in run 1 of 2)"
+
+    def test_a_ceiling_broken_once_is_broken(self):
+        (broken,) = repeats.together([[NEAR], [OVER], [HELD]])
+        assert (broken.outcome, broken.text) == ("failed", f"{OVER.text} (in run 2 of 3)")
+
+    def test_a_run_that_died_adds_what_it_broke(self):
+        assert repeats.together([[NEAR, PASSED], [OVER]])[0] == OVER

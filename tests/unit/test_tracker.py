@@ -233,6 +233,24 @@ class TestSeveralProcesses:
         tracker.observe(0.005, [reading(1, 10, cpu=0)])
         assert tree_upper(tracker, largest_bytes=2**40, child_faults=0) == 110 * MIB + 10_000_000
 
+    @pytest.mark.parametrize(
+        ("told", "grown"),
+        [
+            pytest.param(500, 0, id="all were read"),
+            pytest.param(756, 256 * PAGE_BYTES, id="some were not"),
+            pytest.param(10**9, 10_000_000, id="no more than time allows"),
+            pytest.param(499, 10_000_000, id="those of another alone are told"),
+            pytest.param(0, 10_000_000, id="none are told"),
+        ],
+    )
+    def test_a_child_of_one_that_lives_on_grew_by_page_faults_that_were_not_read(self, told, grown):
+        tracker, server = Tracker(SLACK), reading(7, 10, cpu=0)
+        child = reading(2, 100, cpu=0, faults=500)._replace(parent=7)
+        tracker.observe(0.0, [server, child])
+        tracker.observe(0.005, [server])
+        upper = tree_upper(tracker, largest_bytes=0, child_faults=told, faults_by_parent={7: told})
+        assert upper == 110 * MIB + grown
+
     def test_a_process_that_runs_another_program_counts_with_what_it_held_before(self, watched):
         watched.read(reading(1, 10), reading(2, 100)).read(reading(1, 10), reading(2, 5))
         watched.read(reading(1, 10), reading(2, 8))

@@ -72,6 +72,13 @@ class TestFreeze:
         tree.freeze([11])
         tree.thaw([11])
 
+    def test_one_of_another_user_is_passed_over(self, monkeypatch):
+        def refused(pid, number):
+            raise PermissionError
+
+        monkeypatch.setattr(os, "kill", refused)
+        tree.freeze([11])
+
 
 class TestEnd:
     def test_all_are_stopped_before_one_is_killed(self, monkeypatch):
@@ -83,6 +90,15 @@ class TestEnd:
     def test_those_born_meanwhile_are_ended_too(self, monkeypatch):
         machine = Machine(monkeypatch, {11: "a"}, spawns=[(13, "c"), (12, "b")])
         assert tree.end(10, case=11) == ["a", "b", "c"]
+        assert machine.alive == {}
+
+    def test_one_look_that_finds_nobody_is_not_enough(self, monkeypatch):
+        machine = Machine(monkeypatch, {11: "handed on during the look"})
+        found = iter([[], [11]])
+        monkeypatch.setattr(
+            tree, "descendants", lambda pid, without=0: next(found, list(machine.alive))
+        )
+        assert tree.end(10, case=12) == ["handed on during the look"]
         assert machine.alive == {}
 
     def test_nobody_left_is_nothing_to_do(self, monkeypatch):

@@ -4,11 +4,12 @@ from hypothesis import strategies as st
 from pytest_layers.measure.unseen import MAX_STRETCHES, Ended, Stretch, Told, Unseen
 
 SIZES = st.integers(0, 1000)
+PIDS = st.integers(1, 3)
 STRETCHES = st.lists(
     st.builds(
         Stretch,
         SIZES,
-        st.lists(st.builds(Ended, SIZES, SIZES), max_size=4).map(tuple),
+        st.lists(st.builds(Ended, SIZES, SIZES, st.frozensets(PIDS)), max_size=4).map(tuple),
         SIZES,
     ),
     max_size=300,
@@ -27,6 +28,13 @@ def test_a_process_grew_by_no_more_than_time_allowed():
     assert Stretch(100, (Ended(30, 10),), 0).bound(Told(largest=50)) == 110
 
 
+def test_a_parent_that_lives_on_has_told_of_faults_alone():
+    orphan, own = Ended(30, 1000), Ended(30, 1000, frozenset({7}))
+    assert Stretch(100, (own,), 0).bound(Told(50, parents={7: 300})) == 400
+    assert Stretch(100, (own,), 0).bound(Told(50, parents={7: 2000})) == 1100
+    assert Stretch(100, (own, orphan), 0).bound(Told(50, parents={8: 300})) == 140
+
+
 def test_one_larger_than_all_that_is_told_of_did_not_grow():
     assert Stretch(100, (Ended(80, 10),), 0).bound(Told(largest=50)) == 100
 
@@ -40,9 +48,9 @@ def test_twins_touched_no_more_than_is_told():
     assert Stretch(100, (), 60).bound(Told(largest=0, touched=90)) == 160
 
 
-@given(STRETCHES, SIZES, SIZES, SIZES)
-def test_however_many_are_folded_the_bound_is_no_lower(stretches, upper, largest, touched):
-    unseen, told = Unseen(), Told(largest, touched)
+@given(STRETCHES, SIZES, SIZES, SIZES, st.dictionaries(PIDS, SIZES))
+def test_however_many_are_folded_the_bound_is_no_lower(stretches, upper, largest, touched, parents):
+    unseen, told = Unseen(), Told(largest, touched, parents)
     for stretch in stretches:
         unseen.add(stretch, upper)
     exact = max((stretch.bound(told) for stretch in stretches), default=0)
