@@ -132,7 +132,7 @@ class Runner:
             return True
         if measurement is None or attempt.call is None or not has_passed(attempt.call):
             return False
-        if len(runs) >= self._settings.repeat:
+        if len(runs) >= self._settings.repeat or _is_left_open(attempt):
             return False
         return repeats.worth_repeating(runs, measurement.cpu_seconds)
 
@@ -252,11 +252,14 @@ class Runner:
         """A verdict for each limit that one run is enough for, where the call phase was reached."""
         ground = self.ground(plan, attempt.rows, attempt.data_bytes)
         if measurement is not None:
-            if attempt.call is not None and has_passed(attempt.call) and not attempt.finished:
-                return tuple(judge.unmeasured(limit, NEVER_LEFT) for limit in plan.limits)
             ground = dataclasses.replace(ground, cores_given=measurement.cores_given)
             limits = [limit for limit in plan.limits if limit.kind != "min_speedup"]
             verdicts = [judge.judge(limit, measurement, ground) for limit in limits]
+            if _is_left_open(attempt):
+                return tuple(
+                    v if v.outcome == "failed" else judge.unmeasured(v.limit, NEVER_LEFT)
+                    for v in verdicts
+                )
             return tuple(v for v in verdicts if attempt.finished or v.outcome == "failed")
         if attempt.call is None or attempt.call.skipped:
             return ()
@@ -311,6 +314,11 @@ def _speedup_limit(plan: Plan) -> Limit | None:
 def _went_through(attempt: Attempt) -> bool:
     """Whether the test passed and closed its window itself."""
     return attempt.finished and attempt.call is not None and has_passed(attempt.call)
+
+
+def _is_left_open(attempt: Attempt) -> bool:
+    """Whether the test passed without closing its window."""
+    return not attempt.finished and attempt.call is not None and has_passed(attempt.call)
 
 
 def _all_passed(verdicts: Sequence[Verdict]) -> bool:

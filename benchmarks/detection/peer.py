@@ -49,6 +49,9 @@ def measured():
 def pytest_collection_modifyitems(items):
     """Leave the cases with a ceiling and without an engine, each with the tool's own mark."""
     marked = {item: item.get_closest_marker("memory_ceiling") for item in items}
+    for item, mark in marked.items():
+        if mark and not item.get_closest_marker("layers"):
+            _LIMITS[item.nodeid] = parse_amount(mark.args[0]).fixed_bytes / MIB
     _ROWS.update(json.loads(TOLD.read_text()) if TOLD.exists() else {})
     items[:] = [
         item
@@ -57,7 +60,6 @@ def pytest_collection_modifyitems(items):
     ]
     for item in items:
         limit = parse_amount(marked[item].args[0]).fixed_bytes
-        _LIMITS[item.nodeid] = limit / MIB
         mark = mark_of(limit)
         if mark is not None:
             item.add_marker(mark)

@@ -118,7 +118,8 @@ class Wire:
         pytest.skip(reason)
 
     def _mark(self, kind: str, **fields: Any) -> None:
-        self.send(kind, usage=_usage_of_children(), **fields)
+        with contextlib.suppress(*pipes.CLOSED):  # the answer will not come either
+            self.send(kind, usage=_usage_of_children(), **fields)
         while os.getpid() == self._owner and not self._answer():
             pass
 

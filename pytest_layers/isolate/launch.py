@@ -29,8 +29,8 @@ _SUPERVISOR = (
     "from pytest_layers.isolate.supervise import main; main()"
 )
 _CHILD = (
-    "import sys; sys.path[:] = [path for path in sys.path if path]; import json; "
-    "sys.path[:] = json.loads(open(sys.argv[1]).read())['sys_path']; "
+    "import sys; sys.path[:] = [path for path in sys.path if path]; import json, pathlib; "
+    "sys.path[:] = json.loads(pathlib.Path(sys.argv[1]).read_text())['sys_path']; "
     "from pytest_layers.isolate.child import main; main()"
 )
 """The folder of the run is kept off the path until the job says what the parent's was: a file named like a module of

@@ -217,8 +217,8 @@ class Supervisor:
 
     def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
         self._in_window = False
-        self._brake.window(is_open=False)
         findings = to_json(self._where.end(self._sampler.end(usage)))
+        self._brake.window(is_open=False)  # not before: what stands still at the line would go on
         self._tell(encode("findings", findings=findings, finished=finished))
 
     def _obey(self, message: dict[str, Any]) -> None:

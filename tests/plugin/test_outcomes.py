@@ -419,6 +419,20 @@ def test_a_window_that_was_never_left_is_no_pass(layers):
     )
     assert ran.outcomes == {"inconclusive": 1}
     assert "`measured` was entered and never left" in ran.verdict("test_it").text
+    assert ran.case("test_it").attempts == 1
+
+
+def test_a_window_that_was_never_left_hides_no_broken_ceiling(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    @BROKEN
+    def test_it(measured):
+        measured.__enter__()
+        held = hold()
+    """
+    )
+    assert ran.outcomes == {"failed": 1}
 
 
 def test_arguments_may_be_longer_than_one_word_of_a_command(layers):
