@@ -255,12 +255,14 @@ class Runner:
             ground = dataclasses.replace(ground, cores_given=measurement.cores_given)
             limits = [limit for limit in plan.limits if limit.kind != "min_speedup"]
             verdicts = [judge.judge(limit, measurement, ground) for limit in limits]
-            if _is_left_open(attempt):
-                return tuple(
-                    v if v.outcome == "failed" else judge.unmeasured(v.limit, NEVER_LEFT)
-                    for v in verdicts
-                )
-            return tuple(v for v in verdicts if attempt.finished or v.outcome == "failed")
+            if attempt.finished:
+                return tuple(verdicts)
+            failed = {v.limit: v for v in verdicts if v.outcome == "failed"}
+            if not _is_left_open(attempt):
+                return tuple(failed.values())
+            return tuple(
+                failed.get(limit) or judge.unmeasured(limit, NEVER_LEFT) for limit in plan.limits
+            )
         if attempt.call is None or attempt.call.skipped:
             return ()
         return tuple(judge.unmeasured(limit, NEVER_ENTERED) for limit in plan.limits)

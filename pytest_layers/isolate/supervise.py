@@ -228,8 +228,8 @@ class Supervisor:
         elif message["kind"] == "close":
             self._over = True
         else:
-            lines = {name: message[name] for name in ("growth_bytes", "total_bytes")}
-            self._brake.draw(**lines)
+            growth, total = message["growth_bytes"], message["total_bytes"]
+            self._brake.draw(growth_bytes=growth, total_bytes=total)
 
     def _run_another(self, message: dict[str, Any]) -> None:
         self._tail = b""

@@ -20,6 +20,8 @@ What is taken for granted, and can make a bracket miss the truth:
 - A process, or a fork before it went on as another program, that lived wholly between two readings is not seen.
 - That a process went on as another program is seen where its image or its mark tells, but not what it touched just
   before.
+- What ends below a process that lives on was its child, and was waited for: a grandchild whose parent ended, or one
+  that is left a zombie, can have grown by more after its last reading.
 - No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
 - Twins fault one page at a time: huge pages are only seen where they make a member grow.
 - All processes are read at one time; it takes some 20 microseconds each.
@@ -299,9 +301,9 @@ def tree_upper(
 ) -> int:
     """The bound on the whole window, once the kernel's accounting of waited children is known.
 
-    `largest_bytes`: the largest of those that the case's own process, the supervisor or a process that ended waited
-    for (`ru_maxrss`). `child_faults`: page faults of all. `faults_by_parent`: of those that each other process waited
-    for which lives on, 0 where it did not, or the kernel was not to account for them.
+    `largest_bytes`: the largest of those that the case's own process or the supervisor waited for, and of those that
+    these had waited for (`ru_maxrss`). `child_faults`: page faults of all. `faults_by_parent`: of those that each
+    other process waited for which lives on, 0 where it did not, or the kernel was not to account for them.
     """
     touched = max(0, child_faults - tracker.ended_faults) * PAGE_BYTES
     parents = {

@@ -127,13 +127,19 @@ def test_a_supervisor_that_is_killed_fails_the_case_in_place(layers):
                 pass
 
         @pytest.mark.memory_ceiling("1GiB")
+        def test_within(measured):
+            (supervisor,) = procfs.children(os.getpid())
+            with measured:
+                os.kill(supervisor, signal.SIGKILL)
+
+        @pytest.mark.memory_ceiling("1GiB")
         def test_next(): pass
         """,
         "--layers-isolation=none",
         process=True,
     )
-    assert ran.outcomes == {"failed": 1, "passed": 1}
-    assert "the supervisor of this test's process is gone" in ran.out
+    assert ran.outcomes == {"failed": 2, "passed": 1}
+    assert ran.out.count("ChildFailed: the supervisor of this test's process is gone") == 2
 
 
 def test_many_open_files_are_no_obstacle_in_place(layers):

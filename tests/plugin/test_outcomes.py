@@ -408,11 +408,12 @@ def test_flags_of_the_interpreter_hold_in_the_case(layers):
     assert f"PYTHON {sys.executable} False" in ran.lines
 
 
-def test_a_window_that_was_never_left_is_no_pass(layers):
+@pytest.mark.parametrize("limit", ["CASE", "mark.min_speedup(1.5)"])
+def test_a_window_that_was_never_left_is_no_pass(layers, limit):
     ran = layers.run(
         HEAD
-        + """
-    @CASE
+        + f"""
+    @{limit}
     def test_it(measured):
         measured.__enter__()
     """
