@@ -589,6 +589,38 @@ class TestThreads:
         threads.read([ROOT], opening=False)
         assert threads.totals() == (1.0, 1.0, 0.0)
 
+    def test_a_busy_one_that_ended_tells_how_far_others_were_held_up(self, times, switches):
+        threads = Threads()
+        times[1], switches[1] = ThreadTimes(2 * SECOND, SECOND), Switches(0, 1)
+        times[2], switches[2] = ThreadTimes(SECOND // 2, 5 * SECOND), Switches(0, 1)
+        threads.read([ROOT], opening=False)
+        times[1] = None
+        threads.read([ROOT], opening=False)
+        assert threads.totals() == (2.5, 6.0, 6.0)
+        assert threads.settled() == (2.5, 6.0, 1.25)
+
+
+class TestHeldUp:
+    @pytest.mark.parametrize(
+        ("threads", "seconds"),
+        [
+            ([], 0.0),
+            ([(0.0, 3.0, 3.0)], 0.0),
+            ([(2.0, 3.0, 1.0)], 1.0),
+            # One that hardly worked was held up no more than the busy one.
+            ([(2.0, 3.0, 1.0), (0.01, 4.6, 3.4)], 1.005),
+            # Of two busy ones, the one that was held up more tells.
+            ([(2.0, 1.0, 1.0), (1.0, 2.0, 2.0), (0.5, 9.0, 9.0)], 4.0),
+            # One that worked less than half as much does not.
+            ([(2.0, 1.0, 1.0), (0.9, 9.0, 9.0)], 1.45),
+            # Nobody held the busy one up.
+            ([(2.0, 1.0, 0.0), (0.5, 9.0, 9.0)], 0.0),
+        ],
+    )
+    def test_it_is_that_of_the_busy_ones(self, threads, seconds):
+        found = cpu.held_up_seconds([cpu.ThreadSeconds(*spent) for spent in threads])
+        assert found == pytest.approx(seconds)
+
 
 class TestOthers:
     def spent(self, monkeypatch, *busy):
