@@ -291,6 +291,8 @@ class Verdict:
     """One line: asked, measured, by how much."""
     details: str = ""
     """A block for the failure: who held what, and when."""
+    where: tuple[CodeLine, ...] = ()
+    """Lines of the team's code that ran then, in the same run; empty for a pass, or where that is not known."""
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ launch gives the child's messages -> findings -> measurement -> verdicts -> they
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
 
 import pytest
 from filelock import FileLock
@@ -203,10 +203,14 @@ class Runner:
         """Judge a case that ran in this process, and put the verdicts on its report."""
         plan, place = item.stash[PLAN], item.config.stash[state.WINDOW]
         assert isinstance(place, Place)
+        finished = not place.is_open
+        if not finished:
+            with contextlib.suppress(LayersError):
+                place.end()
         attempt = Attempt(
             [report],
             place.findings,
-            finished=True,
+            finished=finished,
             native=place.native,
             nodes=place.nodes,
             data_bytes=place.data_bytes,
@@ -286,7 +290,7 @@ class Runner:
         if when != "teardown":
             yield pytest.TestReport(item.nodeid, item.location, {}, "passed", None, "teardown")
 
-    @contextmanager
+    @contextlib.contextmanager
     def _machine_lock(self) -> Iterator[None]:
         """One case at a time on a machine: windows that overlap would measure each other."""
         folder = self._settings.cache_dir or default_cache_dir()

@@ -26,30 +26,38 @@ class Place(contextlib.AbstractContextManager["Place"]):
         self.nodes: list[dict[str, Any]] = []
         self.native: dict[str, float] = {}
         self.rows = self.data_bytes = 0
+        self.is_open = False
+        """Whether the window was entered and not left yet."""
         self.progress = progress
 
     def __enter__(self) -> Place:
-        from_us, to_supervisor = os.pipe()
-        to_us, from_supervisor = os.pipe()
-        self._descriptors = (to_supervisor, to_us)
-        self._wire = Wire(to_us, to_supervisor)
-        passed = (from_us, from_supervisor)
+        with contextlib.ExitStack() as ends, contextlib.ExitStack() as handed:
+            ends.callback(shutil.rmtree, self.temp_dir, ignore_errors=True)
+            from_us, to_supervisor = os.pipe()
+            to_us, from_supervisor = os.pipe()
+            for stack, descriptors in (
+                (ends, (to_supervisor, to_us)),
+                (handed, (from_us, from_supervisor)),
+            ):
+                for descriptor in descriptors:
+                    stack.callback(os.close, descriptor)
+            self._wire = Wire(to_us, to_supervisor)
+            self._supervised = self._supervise((from_us, from_supervisor))
+            ends.enter_context(self._supervised)
+            self._ends = ends.pop_all()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ends.close()
+
+    def _supervise(self, wire: tuple[int, int]) -> launch.Supervised:
         job = Job(
             temp_dir=str(self.temp_dir),
             spill_dir=spill_dir_in(str(self.temp_dir)),
             attach=os.getpid(),
-            attach_wire=passed,
+            attach_wire=wire,
         )
-        self._supervised = launch.Supervised(job, pass_descriptors=passed).__enter__()
-        for descriptor in passed:
-            os.close(descriptor)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._supervised.__exit__(None, None, None)
-        for descriptor in self._descriptors:
-            os.close(descriptor)
-        shutil.rmtree(self.temp_dir, ignore_errors=True)
+        return launch.Supervised(job, pass_descriptors=wire)
 
     def ready(self) -> None:
         """No engine is kept here."""
@@ -58,10 +66,12 @@ class Place(contextlib.AbstractContextManager["Place"]):
         """From now on."""
         if self._engine is not None:
             self._engine.begin_window()
+        self.is_open = True
         self._wire.begin()
 
     def end(self) -> None:
         """Until now."""
+        self.is_open = False
         self._wire.end()
         message = next(self._supervised.messages())
         self.findings = from_json(Findings, message["findings"])

@@ -31,6 +31,10 @@ RUNAWAY_BYTES = 2**30
 """A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
 
 
+_WHEN = {"memory_ceiling": "peak", "min_cores": "one_core"}
+"""When the line ran that has to do with a limit."""
+
+
 @dataclass(frozen=True)
 class Ground:
     """What limits refer to in one case."""
@@ -79,6 +83,9 @@ def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
         "max_spill": _judge_spill,
     }
     verdict = judged[limit.kind](limit, measurement, ground)
+    if verdict.outcome != "passed" and limit.of != "node":
+        lines = (line for line in measurement.where if line.when == _WHEN.get(limit.kind))
+        return replace(verdict, where=tuple(lines))
     if verdict.outcome == "passed" and measurement.lost_nodes:
         lost = ", ".join(measurement.lost_nodes)
         text = f"{verdict.text}, but a node was lost with its readings: {lost}"

@@ -54,7 +54,7 @@ def _of_limit(limit: Limit, runs: Sequence[Run]) -> Verdict:
     elif passed or not failed:
         number, verdict = passed or found[-1]
     elif len(runs) > 1 and sum(_breaks_floor(verdict) for _, verdict in found) < BROKEN_RUNS:
-        number, verdict = len(runs), _doubted(failed[1])
+        number, verdict = failed[0], _doubted(failed[1])
     else:
         number, verdict = failed
     return verdict if number == len(runs) else _of_run(number, verdict, len(runs))

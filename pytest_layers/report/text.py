@@ -128,13 +128,10 @@ def progress_line(what: str, done: int, total: int) -> str:
 def _block(verdict: Verdict, result: CaseResult) -> Iterator[str]:
     """A broken limit: by how much, which line ran then, who held or did what."""
     yield verdict.text
-    when = {"memory_ceiling": "peak", "min_cores": "one_core"}.get(verdict.limit.kind)
-    cost = result.measurement
-    for line in cost.where if cost and verdict.limit.of != "node" else ():
-        if line.when == when:
-            yield from _ran(line)
-            if result.case.layer in _WORKING_ELSEWHERE:
-                yield f"    (what the workers of {result.case.engine} ran is not seen)"
+    for line in verdict.where:
+        yield from _ran(line)
+        if result.case.layer in _WORKING_ELSEWHERE:
+            yield f"    (what the workers of {result.case.engine} ran is not seen)"
     if verdict.details:
         yield verdict.details
 

@@ -408,22 +408,26 @@ def test_flags_of_the_interpreter_hold_in_the_case(layers):
     assert f"PYTHON {sys.executable} False" in ran.lines
 
 
+@pytest.mark.parametrize("isolation", ["case", "engine", "none"])
 @pytest.mark.parametrize("limit", ["CASE", "mark.min_speedup(1.5)"])
-def test_a_window_that_was_never_left_is_no_pass(layers, limit):
+def test_a_window_that_was_never_left_is_no_pass(layers, limit, isolation):
     ran = layers.run(
         HEAD
         + f"""
     @{limit}
     def test_it(measured):
         measured.__enter__()
-    """
+    """,
+        f"--layers-isolation={isolation}",
+        process=True,
     )
     assert ran.outcomes == {"inconclusive": 1}
     assert "`measured` was entered and never left" in ran.verdict("test_it").text
     assert ran.case("test_it").attempts == 1
 
 
-def test_a_window_that_was_never_left_hides_no_broken_ceiling(layers):
+@pytest.mark.parametrize("isolation", ["case", "engine", "none"])
+def test_a_window_that_was_never_left_hides_no_broken_ceiling(layers, isolation):
     ran = layers.run(
         HEAD
         + """
@@ -431,7 +435,9 @@ def test_a_window_that_was_never_left_hides_no_broken_ceiling(layers):
     def test_it(measured):
         measured.__enter__()
         held = hold()
-    """
+    """,
+        f"--layers-isolation={isolation}",
+        process=True,
     )
     assert ran.outcomes == {"failed": 1}
 

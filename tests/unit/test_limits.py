@@ -4,7 +4,7 @@ import pytest
 
 from pytest_layers.judge import limits
 from pytest_layers.judge.limits import Ground, StopLines, judge
-from pytest_layers.records import Bracket, Limit, Measurement, Node, ProcessPeak
+from pytest_layers.records import Bracket, CodeLine, Limit, Measurement, Node, ProcessPeak
 
 MIB, GIB = 2**20, 2**30
 GROUND = Ground(data_bytes=100 * MIB, rows=1_000_000, ram_bytes=16 * GIB, cores_given=4)
@@ -299,3 +299,25 @@ class TestNodes:
     def test_a_runaway_is_stopped_by_the_ceiling_of_a_node_too(self):
         lines = limits.stop_lines([ceiling("1GiB", "node"), ceiling("2GiB")], GROUND)
         assert lines == StopLines(growth_bytes=3 * GIB)
+
+
+class TestWhere:
+    PEAK, ALONE = (
+        CodeLine(when, "shop.py", 41, "best", "", 0.8, 5, 0.2, "") for when in ("peak", "one_core")
+    )
+
+    @pytest.mark.parametrize(
+        ("limit", "lines"),
+        [
+            (ceiling("100MiB"), (PEAK,)),
+            (ceiling("205MiB"), (PEAK,)),
+            (ceiling("210MiB"), ()),
+            (ceiling("100MiB", "node"), ()),
+            (floor("3"), (ALONE,)),
+            (floor("1"), ()),
+            (Limit("max_spill", "0B"), ()),
+        ],
+    )
+    def test_a_limit_that_is_not_kept_names_the_line_that_ran_then(self, limit, lines):
+        found = measured(where=(self.PEAK, self.ALONE), spilled_bytes=MIB)
+        assert judge(limit, found, GROUND).where == lines

@@ -71,6 +71,10 @@ class TestTogether:
         assert (doubted.outcome, held) == ("inconclusive", HELD)
         assert doubted.text == f"{FAILED.text}; that was so in one run only"
 
+    def test_the_one_that_broke_it_is_named_where_another_is_shown(self):
+        doubted, _ = repeats.together([[FAILED, NEAR], [DOUBTFUL, HELD]])
+        assert doubted.text == f"{FAILED.text}; that was so in one run only (in run 1 of 2)"
+
     def test_doubt_is_ended_by_the_run_that_is_sure(self):
         assert repeats.together([[FAILED, NEAR], [PASSED, OVER]]) == (PASSED, OVER)
 

@@ -406,17 +406,17 @@ def test_a_drawing_can_do_without_blocks():
 PLACE = ("shop/reports.py", 41, "best")
 AT_PEAK = CodeLine("peak", *PLACE, "polars.collect", 0.8, 5, 0.12, "x.collect()")
 ALONE = CodeLine("one_core", *PLACE, "", 0.954, 20, 1.8, "")
-FLOOR = Verdict(Limit("min_cores", "60%"), "failed", 1.2, 1.0, "too few")
+FLOOR = Verdict(Limit("min_cores", "60%"), "failed", 1.2, 1.0, "too few", where=(ALONE,))
 
 
 def said_before_running_again(*verdicts):
-    measured = cost(where=(AT_PEAK, ALONE))
-    result = case("test_it", outcome="failed", measurement=measured, verdicts=verdicts)
+    result = case("test_it", outcome="failed", measurement=cost(), verdicts=verdicts)
     return text.failure(result).partition("To run")[0].rstrip().splitlines()
 
 
 def test_a_broken_ceiling_names_the_line_at_the_peak():
-    assert said_before_running_again(judged("failed", "first", "held then")) == [
+    broken = dataclasses.replace(judged("failed", "first", "held then"), where=(AT_PEAK,))
+    assert said_before_running_again(broken) == [
         "first",
         "running near the peak: shop/reports.py:41 in best (80% of the 120 ms near it, 5 samples)",
         "    x.collect()",
@@ -433,18 +433,11 @@ def test_a_broken_floor_names_the_line_that_ran_alone():
 
 
 def test_a_line_does_not_pass_for_what_an_engines_own_processes_ran():
-    measured = cost(where=(ALONE,))
-    result = case("test_it", engine="ray", outcome="failed", measurement=measured, verdicts=[FLOOR])
+    result = case("test_it", engine="ray", outcome="failed", measurement=cost(), verdicts=[FLOOR])
     note = "    (what the workers of ray ran is not seen)"
     assert note not in text.failure(result).splitlines()
     far = dataclasses.replace(result, case=dataclasses.replace(result.case, layer="cluster"))
     assert text.failure(far).splitlines()[2] == note
-
-
-def test_a_broken_limit_on_spill_or_on_a_node_names_no_line():
-    spill = Verdict(Limit("max_spill", "0B"), "failed", 0, 7, "spilled")
-    node = Verdict(Limit("memory_ceiling", "1B", of="node"), "failed", 1, 7, "grew")
-    assert said_before_running_again(spill, node) == ["spilled", "", "grew"]
 
 
 def test_an_early_peak_has_its_time_to_the_right():
