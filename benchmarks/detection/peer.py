@@ -14,8 +14,7 @@ import os
 from pathlib import Path
 
 import pytest
-
-from pytest_layers.units import parse_amount
+from peer_engines import ceiling_bytes, is_here
 
 TOOL = os.environ["DETECTION_PEER"]
 TOLD = Path(os.environ["DETECTION_OUTCOMES"])
@@ -23,9 +22,15 @@ MIB = 2**20
 SIGNS = {
     "memray": ("was limited to", "allocation limit"),
     "benchmem": ("exceeds max_peak",),
-    "isolate": ("MemoryError", "Cannot allocate memory", "unable to allocate"),
+    "isolate": (
+        "MemoryError",
+        "Cannot allocate memory",
+        "unable to allocate",
+        "resource limit exceeded",
+        "exit code -6",
+    ),
 }
-"""By which a tool's own failure is told from another one."""
+"""By which a tool's own failure is told from another one; libraries in C++ and Rust abort where memory is refused."""
 _ROWS: dict[str, tuple[str, str]] = {}
 _LIMITS: dict[str, float] = {}
 """In MiB, which is what pytest-monitor records."""
@@ -47,20 +52,16 @@ def measured():
 
 
 def pytest_collection_modifyitems(items):
-    """Leave the cases with a ceiling and without an engine, each with the tool's own mark."""
-    marked = {item: item.get_closest_marker("memory_ceiling") for item in items}
-    for item, mark in marked.items():
-        if mark and not item.get_closest_marker("layers"):
-            _LIMITS[item.nodeid] = parse_amount(mark.args[0]).fixed_bytes / MIB
-    _ROWS.update(json.loads(TOLD.read_text()) if TOLD.exists() else {})
+    """Leave the cases with a ceiling that can run here, each with the tool's own mark."""
     items[:] = [
-        item
-        for item in items
-        if marked[item] and not item.get_closest_marker("layers") and item.nodeid not in _ROWS
+        item for item in items if item.get_closest_marker("memory_ceiling") and is_here(item)
     ]
+    limits = {item.nodeid: ceiling_bytes(item) for item in items}
+    _LIMITS.update({nodeid: limit / MIB for nodeid, limit in limits.items()})
+    _ROWS.update(json.loads(TOLD.read_text()) if TOLD.exists() else {})
+    items[:] = [item for item in items if item.nodeid not in _ROWS]
     for item in items:
-        limit = parse_amount(marked[item].args[0]).fixed_bytes
-        mark = mark_of(limit)
+        mark = mark_of(limits[item.nodeid])
         if mark is not None:
             item.add_marker(mark)
         if TOOL == "benchmem":

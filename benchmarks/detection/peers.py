@@ -1,4 +1,4 @@
-"""Other tools on the corpus, as far as they can express it: its cases with a memory ceiling and without an engine.
+"""Other tools on the corpus, as far as they can express it: its cases with a memory ceiling in one process.
 
     python benchmarks/detection/peers.py [--repeats 1] [--tools layers,memray,benchmem,isolate,monitor]
 
@@ -29,9 +29,9 @@ from tally import RIGHT, ROLES, WRONG, finding
 from pytest_layers.report import document
 
 ROOT = SUITE.parents[2]
-FILES = ("test_plain.py", "test_baits.py")
 SILENT_SECONDS = 40
 """After which a case hangs: a fork of a process with threads may wait for ever. None takes half as long."""
+EXTRAS = "pandas,polars,duckdb,vaex"
 PACKAGES = {
     "layers": ("pytest-layers", []),
     "memray": ("pytest-memray", ["--memray", "--native"]),
@@ -48,7 +48,7 @@ def environment(tool: str, folder: Path) -> Path:
     """Its Python, in a new environment with the tool and what the corpus imports."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", str(ROOT), "numpy", "pyarrow"]
+    install = [str(python), "-m", "pip", "install", "--quiet", f"{ROOT}[{EXTRAS}]"]
     package = [] if tool == "layers" else [PACKAGES[tool][0], *OLDER.get(tool, [])]
     subprocess.run([*install, *package], check=True)
     return python
@@ -57,14 +57,14 @@ def environment(tool: str, folder: Path) -> Path:
 def run(tool: str, python: Path, folder: Path, hog_pid: int) -> dict[str, str]:
     """What each case came to, by its node id: `limit`, `passed`, `skipped`, `hung`, or `failed` by another cause."""
     told = folder / "outcomes.json"
-    command = [str(python), "-m", "pytest", *(str(SUITE / name) for name in FILES), "-q"]
-    command += ["-p", "no:cacheprovider", *PACKAGES[tool][1]]
+    command = [str(python), "-m", "pytest", str(SUITE), "-q", "-p", "no:cacheprovider"]
+    command += PACKAGES[tool][1]
     own = {"DETECTION_HOG": str(hog_pid), "DETECTION_PEER": tool, "DETECTION_OUTCOMES": str(told)}
     own["PYTHONPATH"] = str(SUITE.parent)
     if tool == "layers":
-        command.append(f"--layers-report={told}")
+        command += ["--layers=local", f"--layers-report={told}"]
     else:
-        command += ["-p", "no:layers", "-p", "peer"]
+        command += ["-p", "no:layers", "-p", "peer_engines", "-p", "peer"]
     told.unlink(missing_ok=True)
     tried = 0
     while not goes_through(command, folder, own):
@@ -105,7 +105,7 @@ def of_layers(report: Path) -> Iterator[tuple[str, str]]:
     """By the verdicts of pytest-layers, of the cases that the other tools are asked for."""
     for case in document.read(report).cases:
         found = finding(case)
-        if found and found.kind in {"memory_ceiling", ""} and case.case.engine is None:
+        if found and found.kind in {"memory_ceiling", ""} and found.outcome != "skipped":
             told = {"caught": "limit", "false alarm": "limit", "missed": "passed"}
             yield found.nodeid, told.get(found.outcome, found.outcome)
 
@@ -118,13 +118,13 @@ def recorded(database: Path, outcomes: dict[str, str]) -> Iterator[tuple[str, st
     with sqlite3.connect(database) as rows:
         used = dict(rows.execute("select ITEM_VARIANT, MEM_USAGE from TEST_METRICS"))
     for nodeid, outcome in outcomes.items():
-        name = nodeid.partition("::")[2]
+        name = nodeid.partition("::")[2].replace("-", ", ")  # as pytest-monitor writes it
         if outcome == "passed" and used.get(name, 0.0) > limits[nodeid]:
             yield nodeid, "limit"
 
 
 def role_of(nodeid: str) -> str:
-    return next(role for role in ROLES if f"[{role}]" in nodeid)
+    return next(role for role in ROLES if nodeid.endswith((f"[{role}]", f"-{role}]")))
 
 
 def line(tool: str, outcomes: list[dict[str, str]]) -> str:
