@@ -205,7 +205,7 @@ class Runner:
         assert isinstance(place, Place)
         finished = not place.is_open
         if not finished:
-            with contextlib.suppress(LayersError):
+            with contextlib.suppress(LayersError):  # its supervisor may be gone
                 place.end()
         attempt = Attempt(
             [report],

@@ -1,4 +1,4 @@
-"""Other tools on the corpus, as far as they can express it: its cases with a memory ceiling in one process.
+"""Other tools on the corpus, as far as they can express it: ceilings, of no engine or of one in pytest's process.
 
     python benchmarks/detection/peers.py [--repeats 1] [--tools layers,memray,benchmem,isolate,monitor]
 

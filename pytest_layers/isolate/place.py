@@ -35,29 +35,27 @@ class Place(contextlib.AbstractContextManager["Place"]):
             ends.callback(shutil.rmtree, self.temp_dir, ignore_errors=True)
             from_us, to_supervisor = os.pipe()
             to_us, from_supervisor = os.pipe()
-            for stack, descriptors in (
-                (ends, (to_supervisor, to_us)),
-                (handed, (from_us, from_supervisor)),
-            ):
-                for descriptor in descriptors:
-                    stack.callback(os.close, descriptor)
+            passed = (from_us, from_supervisor)
+            for descriptor in (to_supervisor, to_us):
+                ends.callback(os.close, descriptor)
+            for descriptor in passed:
+                handed.callback(os.close, descriptor)
             self._wire = Wire(to_us, to_supervisor)
-            self._supervised = self._supervise((from_us, from_supervisor))
-            ends.enter_context(self._supervised)
+            supervised = launch.Supervised(self._job(passed), pass_descriptors=passed)
+            self._supervised = ends.enter_context(supervised)
             self._ends = ends.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._ends.close()
 
-    def _supervise(self, wire: tuple[int, int]) -> launch.Supervised:
-        job = Job(
+    def _job(self, wire: tuple[int, int]) -> Job:
+        return Job(
             temp_dir=str(self.temp_dir),
             spill_dir=spill_dir_in(str(self.temp_dir)),
             attach=os.getpid(),
             attach_wire=wire,
         )
-        return launch.Supervised(job, pass_descriptors=wire)
 
     def ready(self) -> None:
         """No engine is kept here."""

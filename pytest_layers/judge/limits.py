@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from pytest_layers.records import Bracket, Limit, Measurement, Verdict
+from pytest_layers.records import Bracket, CodeLine, Limit, Measurement, Verdict
 from pytest_layers.units import (
     format_bytes,
     format_figure,
@@ -29,8 +29,6 @@ WIDE = 1.05
 RUNAWAY_FACTOR = 2.0
 RUNAWAY_BYTES = 2**30
 """A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
-
-
 _WHEN = {"memory_ceiling": "peak", "min_cores": "one_core"}
 """When the line ran that has to do with a limit."""
 
@@ -83,14 +81,19 @@ def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
         "max_spill": _judge_spill,
     }
     verdict = judged[limit.kind](limit, measurement, ground)
-    if verdict.outcome != "passed" and limit.of != "node":
-        lines = (line for line in measurement.where if line.when == _WHEN.get(limit.kind))
-        return replace(verdict, where=tuple(lines))
-    if verdict.outcome == "passed" and measurement.lost_nodes:
+    if verdict.outcome != "passed":
+        return replace(verdict, where=tuple(_lines(limit, measurement)))
+    if measurement.lost_nodes:
         lost = ", ".join(measurement.lost_nodes)
         text = f"{verdict.text}, but a node was lost with its readings: {lost}"
         return replace(verdict, outcome="inconclusive", text=text)
     return verdict
+
+
+def _lines(limit: Limit, measurement: Measurement) -> Iterator[CodeLine]:
+    """Those that ran when a limit was broken; a node's peak may have been at another time."""
+    if limit.of != "node":
+        yield from (line for line in measurement.where if line.when == _WHEN.get(limit.kind))
 
 
 def unmeasured(limit: Limit, reason: str) -> Verdict:

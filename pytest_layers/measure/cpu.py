@@ -179,6 +179,7 @@ class Threads:
         self._alive: dict[tuple[int, str], _Thread] = {}
         self._ended: list[ThreadSeconds] = []
         self._ended_total = ThreadSeconds(0.0, 0.0, 0.0)
+        """Of them: every look asks for totals, and there may be many."""
 
     def read(self, pids: Iterable[int], *, opening: bool) -> None:
         """Read all threads; those there at the opening of the window count from now on, others from nothing."""
