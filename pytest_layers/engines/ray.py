@@ -27,7 +27,10 @@ class Ray(Engine):
     def environment(cls, budget: Budget) -> dict[str, str]:
         """One thread in each worker, as Ray sets it, and what keeps Ray small and to itself."""
         threads = dict.fromkeys(super().environment(budget), "1")
-        return threads | _ray.environment(budget)
+        # Ray Data 2.60 starts 32 processes of 100 MiB to read the footers of files, be it one file's: how many of them
+        # came up within a window was a matter of luck.
+        footers = {"RAY_DATA_PARQUET_FOOTER_NUM_ACTORS": str(budget.cores)}
+        return threads | footers | _ray.environment(budget)
 
     def start(self, budget: Budget) -> None:
         """Start Ray, or connect; have Ray Data make as many blocks as there are cores, without a word."""

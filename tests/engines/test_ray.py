@@ -2,6 +2,7 @@ import contextlib
 import ipaddress
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -68,6 +69,12 @@ class TestRay(EngineContract):
         assert not token.exists() or token.stat().st_mtime < psutil.Process().create_time()
 
 
+def footer_readers():
+    """Processes of Ray Data for the footers of files; older ones have none."""
+    tree = psutil.Process().children(recursive=True)
+    return {one.pid for one in tree if name_of(one).startswith("ray::Footer")}
+
+
 # Ray takes its time to start: few tests, of several things each.
 @pytest.mark.layers("ray")
 @pytest.mark.sizes("400k")
@@ -109,6 +116,17 @@ class TestRayAlone:
         assert len(workers) == count
         time.sleep(3)  # Ray looks at idle ones every now and then
         assert all(psutil.pid_exists(pid) for pid in workers)
+
+    def test_no_more_processes_than_cores_read_footers(self, engine, sales):
+        before = footer_readers()
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(engine.collect, engine.scan(sales))
+            found = set()
+            while not reading.done():
+                found |= footer_readers()
+                time.sleep(0.02)
+        assert reading.result().num_rows == sales.rows
+        assert len(found - before) <= engine.cores
 
     def test_store_and_spill(self, engine, sales):
         ray = engine.namespace
