@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_layers.errors import LayersError, unknown
-from pytest_layers.units import Size, parse_amount, parse_cores, parse_sizes, parse_speedup
+from pytest_layers.errors import LayersError, guess, unknown
+from pytest_layers.units import (
+    WRITE_AMOUNT,
+    WRITE_CORES,
+    WRITE_SPEEDUP,
+    Size,
+    parse_amount,
+    parse_cores,
+    parse_sizes,
+    parse_speedup,
+)
 
 if TYPE_CHECKING:
     from pytest_layers.records import Limit
@@ -38,6 +47,8 @@ _OWN = {
     "max_spill": ("limit",),
 }
 """The arguments of each that are not for an engine."""
+_ACCEPTED = {"min_cores": WRITE_CORES, "min_speedup": WRITE_SPEEDUP}
+"""What their first is; of the others it is an amount."""
 
 
 def limits_of(
@@ -170,12 +181,15 @@ def _limit(
     own = _OWN[mark.name]
     of = given.get("of", OF[0]) if "of" in own else ""
     if "of" in own and of not in OF:
-        raise ValueError(f"of={of!r} is not accepted; write of='growth', of='total' or of='node'")
+        close = guess(str(of), OF)
+        raise ValueError(
+            f"of={of!r} is not accepted{close}; write of='growth', of='total' or of='node'"
+        )
     floors = {"min_cores": _floor_text, "min_speedup": _factor_text}
     check = floors.get(mark.name, _amount_text)
     checked = {name: check(value, has_data) for name, value in per_engine.items()}
     if own[0] not in given and not per_engine:
-        raise ValueError(f"has no {own[0]}")
+        raise ValueError(f"has no {own[0]}; {_ACCEPTED.get(mark.name, WRITE_AMOUNT)}")
     asked = check(given.get(own[0]), has_data)
     asked = checked.get(engine, asked) if engine else asked
     return (mark.name, of), None if asked is None else Limit(mark.name, asked, of)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pytest_layers.errors import guess
 from pytest_layers.units import (
+    WRITE_SIZE,
     Size,
     parse_amount,
     parse_bytes,
@@ -23,17 +25,21 @@ ISOLATIONS = ("case", "engine", "none")
 REPORT_SUFFIXES = (".json",)
 
 
-def _words(given: Any) -> tuple[str, ...]:
+def _words(given: Any, accepted: str) -> tuple[str, ...]:
     """Words apart by commas or spaces, from one text or several."""
     texts = [given] if isinstance(given, str) else list(given)
     words = [word for text in texts for word in str(text).replace(",", " ").split()]
     if not words:
-        raise ValueError("nothing is named")
+        raise ValueError(f"nothing is named; {accepted}")
     return tuple(words)
 
 
+def _names(given: Any) -> tuple[str, ...]:
+    return _words(given, "write names of engines or layers, all, installed or local")
+
+
 def _sizes(given: Any) -> tuple[Size, ...]:
-    return parse_sizes(_words(given))
+    return parse_sizes(_words(given, WRITE_SIZE))
 
 
 def _count(of: str) -> Callable[[Any], int]:
@@ -50,7 +56,8 @@ def _count(of: str) -> Callable[[Any], int]:
 
 def _isolation(given: Any) -> str:
     if given not in ISOLATIONS:
-        raise ValueError(f"{given!r} is not a way to isolate; write {', '.join(ISOLATIONS)}")
+        close = guess(given, ISOLATIONS)
+        raise ValueError(f"{given!r} is not a way to isolate{close}; write {', '.join(ISOLATIONS)}")
     return str(given)
 
 
@@ -124,7 +131,7 @@ TABLE = (
         "engines to run the tests on: names of engines or layers, all, installed, local;"
         " a leading - excludes (default: local)",
         ("local",),
-        _words,
+        _names,
         flag="--layers",
         metavar="NAMES",
         several=True,

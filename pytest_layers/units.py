@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 BYTE_UNITS = {
     "B": 1,
@@ -24,16 +23,22 @@ BYTE_UNITS = {
 }
 ROW_UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9}
 SECOND_UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}
+_AMOUNT_UNITS = (*BYTE_UNITS, "x", "B/row", "%ram")
+_SIZE_UNITS = (*ROW_UNITS, *BYTE_UNITS, "ram")
 
 _TERM = re.compile(
     r"\s*(?P<number>\d[\d_]{0,23}(?:\.\d{1,18})?|\.\d{1,18})\s*(?P<unit>[A-Za-z%/]*)\s*"
 )
-_BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
-_AMOUNT = "write a sum of terms like 512MiB, 2.5x (times the data in Arrow memory), 40B/row, 25%ram"
-_CORES = "write a number of cores like 1.5, or a share of the cores given like 60%"
-_SPEEDUP = "write a factor like 1.5, 1 or more, or a share of the cores given like 75%"
-_SIZE = "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or a share like 0.5ram"
-_SECONDS = "write 90, 90s, 5min or 1h"
+WRITE_BYTES = "write 512MiB or 1.5GiB (KiB, MiB, GiB count 1024; KB, MB, GB count 1000)"
+WRITE_AMOUNT = (
+    "write a sum of terms like 512MiB, 2.5x (times the data in Arrow memory), 40B/row, 25%ram"
+)
+WRITE_CORES = "write a number of cores like 1.5, or a share of the cores given like 60%"
+WRITE_SPEEDUP = "write a factor like 1.5, 1 or more, or a share of the cores given like 75%"
+WRITE_SIZE = (
+    "write rows like 10_000, 10k or 1M, bytes in Arrow memory like 2GiB, or a share like 0.5ram"
+)
+WRITE_SECONDS = "write 90, 90s, 5min or 1h"
 
 
 def _split(text: str) -> tuple[Fraction, str] | None:
@@ -44,23 +49,22 @@ def _split(text: str) -> tuple[Fraction, str] | None:
     return Fraction(match["number"].replace("_", "")), match["unit"]
 
 
-def _close_unit(unit: str, known: dict[str, Any]) -> str:
-    """A guess at the unit that was meant: the same letters in another case, or a missing B."""
-    for guess in known:
-        if guess and guess.lower() in {unit.lower(), f"{unit.lower()}b", f"{unit.lower()}ib"}:
-            return f"; did you mean {guess}?"
-    return ""
+def _close_unit(unit: str, known: Iterable[str]) -> str:
+    """A guess at the unit that was meant: the same letters in another case, else those that it begins."""
+    begun = [one for one in known if unit and one.lower().startswith(unit.lower())]
+    same = [one for one in begun if len(one) == len(unit)]
+    return f"; did you mean {' or '.join(same or begun)}?" if begun else ""
 
 
 def parse_bytes(text: str) -> int:
     """Bytes of `512MiB`, `1.5GiB`, `20GB`, `0B`."""
     term = _split(text)
     if term is None:
-        raise ValueError(f"{text!r} is not a memory size; {_BYTES}")
+        raise ValueError(f"{text!r} is not a memory size; {WRITE_BYTES}")
     number, unit = term
     if unit not in BYTE_UNITS:
-        guess = _close_unit(unit, BYTE_UNITS) if unit else ""
-        raise ValueError(f"{text!r} is not a memory size{guess}; {_BYTES}")
+        guess = _close_unit(unit, BYTE_UNITS)
+        raise ValueError(f"{text!r} is not a memory size{guess}; {WRITE_BYTES}")
     return round(number * BYTE_UNITS[unit])
 
 
@@ -79,7 +83,8 @@ def parse_seconds(text: str) -> float:
     """Seconds of `90`, `90s`, `250ms`, `5min`, `1h`; above zero."""
     term = _split(str(text))
     if term is None or term[1] not in SECOND_UNITS or term[0] <= 0:
-        raise ValueError(f"{text!r} is not a time above zero; {_SECONDS}")
+        guess = _close_unit(term[1], SECOND_UNITS) if term and term[0] else ""
+        raise ValueError(f"{text!r} is not a time above zero{guess}; {WRITE_SECONDS}")
     return float(term[0]) * SECOND_UNITS[term[1]]
 
 
@@ -115,7 +120,7 @@ class Amount:
 def _amount_term(text: str) -> Amount:
     term = _split(text)
     if term is None:
-        raise ValueError(f"{text.strip()!r} is not a memory size; {_AMOUNT}")
+        raise ValueError(f"{text.strip()!r} is not a memory size; {WRITE_AMOUNT}")
     number, unit = term
     if unit == "x":
         return Amount(times_data=float(number))
@@ -125,8 +130,8 @@ def _amount_term(text: str) -> Amount:
         return Amount(bytes_per_row=float(number * BYTE_UNITS[unit[:-4]]))
     if unit in BYTE_UNITS:
         return Amount(fixed_bytes=round(number * BYTE_UNITS[unit]))
-    guess = _close_unit(unit, BYTE_UNITS) if unit else ""
-    raise ValueError(f"{text.strip()!r} is not a memory size{guess}; {_AMOUNT}")
+    guess = _close_unit(unit, _AMOUNT_UNITS)
+    raise ValueError(f"{text.strip()!r} is not a memory size{guess}; {WRITE_AMOUNT}")
 
 
 def parse_amount(given: object) -> Amount:
@@ -134,7 +139,7 @@ def parse_amount(given: object) -> Amount:
     if isinstance(given, int) and not isinstance(given, bool) and given >= 0:
         return Amount(fixed_bytes=given)
     if not isinstance(given, str):
-        raise ValueError(f"{given!r} is not a memory size; {_AMOUNT}")
+        raise ValueError(f"{given!r} is not a memory size; {WRITE_AMOUNT}")
     terms = [_amount_term(part) for part in given.split("+")]
     return Amount(
         fixed_bytes=sum(term.fixed_bytes for term in terms),
@@ -161,14 +166,14 @@ class Cores:
 
 def parse_cores(given: object) -> Cores:
     """`Cores` of `1.5`, `"1.5"` or `"60%"`."""
-    return _number_or_share(given, "a number of cores", _CORES)
+    return _number_or_share(given, "a number of cores", WRITE_CORES)
 
 
 def parse_speedup(given: object) -> Cores:
     """`Cores` of a speed-up: `1.5`, `"1.5"` or `"75%"`; a number is 1 at least."""
-    factor = _number_or_share(given, "a speed-up", _SPEEDUP)
+    factor = _number_or_share(given, "a speed-up", WRITE_SPEEDUP)
     if not factor.share and factor.number < 1:
-        raise ValueError(f"{given!r} is not a speed-up; {_SPEEDUP}")
+        raise ValueError(f"{given!r} is not a speed-up; {WRITE_SPEEDUP}")
     return factor
 
 
@@ -203,7 +208,7 @@ def parse_size(given: object) -> Size:
     text = "" if isinstance(given, bool) else str(given).strip()
     term = _split(text)
     if term is None or term[0] <= 0:
-        raise ValueError(f"{given!r} is not a size; {_SIZE}")
+        raise ValueError(f"{given!r} is not a size; {WRITE_SIZE}")
     number, unit = term
     name = "".join(text.split())
     if unit == "ram":
@@ -211,7 +216,7 @@ def parse_size(given: object) -> Size:
     if unit in BYTE_UNITS:
         return Size(name=name, arrow_bytes=round(number * BYTE_UNITS[unit]))
     if unit not in ROW_UNITS:
-        raise ValueError(f"{given!r} is not a size; {_SIZE}")
+        raise ValueError(f"{given!r} is not a size{_close_unit(unit, _SIZE_UNITS)}; {WRITE_SIZE}")
     rows = parse_rows(text)
     return Size(name=format_rows(rows), rows=rows)
 

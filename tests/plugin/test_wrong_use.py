@@ -22,15 +22,20 @@ NAMES = (
 
 MARKS = {
     'memory_ceiling("10 potatoes")': f"'10 potatoes' is not a memory size; {AMOUNT}",
-    'memory_ceiling("512K")': f"'512K' is not a memory size; did you mean KB?; {AMOUNT}",
+    'memory_ceiling("512K")': f"'512K' is not a memory size; did you mean KB or KiB?; {AMOUNT}",
+    'memory_ceiling("25%")': f"'25%' is not a memory size; did you mean %ram?; {AMOUNT}",
     'memory_ceiling("")': f"'' is not a memory size; {AMOUNT}",
     "memory_ceiling(1.5)": f"1.5 is not a memory size; {AMOUNT}",
     "memory_ceiling(-1)": f"-1 is not a memory size; {AMOUNT}",
-    "memory_ceiling()": "has no limit",
+    "memory_ceiling()": f"has no limit; {AMOUNT}",
     'memory_ceiling("1MiB", "2MiB")': "takes one limit, not 2: ('1MiB', '2MiB')",
     'memory_ceiling("1MiB", limit="2MiB")': "limit is given twice: '1MiB' and '2MiB'",
     'memory_ceiling("1MiB", of="all")': (
         "of='all' is not accepted; write of='growth', of='total' or of='node'"
+    ),
+    'memory_ceiling("1MiB", of="growht")': (
+        "of='growht' is not accepted; did you mean 'growth'?;"
+        " write of='growth', of='total' or of='node'"
     ),
     'memory_ceiling("1MiB", off="total")': (
         f"unknown keyword 'off'; did you mean 'of'? Known: {LIMIT_KEYWORDS}"
@@ -45,13 +50,13 @@ MARKS = {
     "min_cores(0)": f"0 is not a number of cores; {CORES}",
     "min_cores(True)": f"True is not a number of cores; {CORES}",
     'min_cores("150%")': f"'150%' is more than all cores given; {CORES}",
-    "min_cores()": "has no floor",
+    "min_cores()": f"has no floor; {CORES}",
     'min_cores(1, of="total")': f"unknown keyword 'of'. Known: {FLOOR_KEYWORDS}",
     'min_speedup("twice")': f"'twice' is not a speed-up; {SPEEDUP}",
     "min_speedup(0.5)": f"0.5 is not a speed-up; {SPEEDUP}",
     "min_speedup(True)": f"True is not a speed-up; {SPEEDUP}",
     'min_speedup("150%")': f"'150%' is more than all cores given; {SPEEDUP}",
-    "min_speedup()": "has no factor",
+    "min_speedup()": f"has no factor; {SPEEDUP}",
     "min_speedup(1.5, 2)": "takes one factor, not 2: (1.5, 2)",
     "min_speedup(1.5, floor=2)": f"unknown keyword 'floor'. Known: {FACTOR_KEYWORDS}",
     'layers("fake")': "the test does not ask for engine",
@@ -73,10 +78,12 @@ MARKS_WITH_ENGINE = {
     'layers("fak")': (
         f"unknown layer or engine 'fak'; did you mean 'fake' or 'far'? Known: {NAMES}"
     ),
+    "max_spill()": f"has no limit; {AMOUNT}",
     "layers()": "names nothing; write names of layers or engines",
     "layers(3)": "3 is not accepted; write names of layers or engines",
     'layers(name="fake")': "takes no keyword 'name'; write names of layers or engines",
     'sizes("1 lot")': f"'1 lot' is not a size; {SIZE}",
+    'sizes("1m")': f"'1m' is not a size; did you mean M?; {SIZE}",
     "sizes(0)": f"0 is not a size; {SIZE}",
     "sizes(1.5)": "1.5 is not accepted; write sizes like '100k', '1M'",
     'sizes(["1k"])': "['1k'] is not accepted; write sizes like '100k', '1M'",
@@ -88,12 +95,16 @@ OPTIONS = {
     "--layers=fak": (
         f"--layers: unknown layer or engine 'fak'; did you mean 'fake' or 'far'? Known: {NAMES}"
     ),
-    "--layers=": "--layers: nothing is named",
+    "--layers=": (
+        "--layers: nothing is named; write names of engines or layers, all, installed or local"
+    ),
     "--layers=-all": "--layers: no engine is left of -all",
     "--layers=all,absent": (
         '--layers: absent is not installed (no_such_module); pip install "pytest-layers[absent]"'
     ),
+    "--layers-sizes=": f"--layers-sizes: nothing is named; {SIZE}",
     "--layers-sizes=lots": f"--layers-sizes: 'lots' is not a size; {SIZE}",
+    "--layers-sizes=1m": f"--layers-sizes: '1m' is not a size; did you mean M?; {SIZE}",
     "--layers-sizes=1k,1000": "--layers-sizes: 1k is named twice",
     "--layers-cores=0": (
         "--layers-cores: '0' is not a number of cores; write a whole number, 1 or more"
@@ -106,6 +117,14 @@ OPTIONS = {
     ),
     "--layers-isolation=process": (
         "--layers-isolation: 'process' is not a way to isolate; write case, engine, none"
+    ),
+    "--layers-isolation=cases": (
+        "--layers-isolation: 'cases' is not a way to isolate; did you mean 'case'?;"
+        " write case, engine, none"
+    ),
+    "--layers-timeout=10m": (
+        "--layers-timeout: '10m' is not a time above zero; did you mean ms or min?;"
+        " write 90, 90s, 5min or 1h"
     ),
     "--layers-timeout=soon": (
         "--layers-timeout: 'soon' is not a time above zero; write 90, 90s, 5min or 1h"
