@@ -82,7 +82,7 @@ def table(run: Run, *, verbosity: int, width: int, colour: bool) -> list[str]:
     under each row, and the skipped cases too.
     """
     shown = [result for result in run.cases if _is_shown(result, verbosity)]
-    names = _names([result.case for result in shown])
+    names = _names(shown, run)
     remarks = [line for text in _remarks(run, verbosity) for line in _folded(text, width)]
     if not shown:
         return remarks
@@ -159,10 +159,10 @@ def _is_shown(result: CaseResult, verbosity: int) -> bool:
     return judged or result.survival is not None or (verbosity > 0 and result.outcome == "skipped")
 
 
-def _names(cases: Sequence[Case]) -> list[str]:
-    """The tests without engine and size, and without the file where all share it."""
-    names = [_name(case) for case in cases]
-    one_file = len({name.partition("::")[0] for name in names}) == 1
+def _names(shown: Sequence[CaseResult], run: Run) -> list[str]:
+    """The tests shown without engine and size, and without the file where all cases of the run share it."""
+    names = [_name(result.case) for result in shown]
+    one_file = len({result.case.nodeid.partition("::")[0] for result in run.cases}) == 1
     return [name.partition("::")[2] or name for name in names] if one_file else names
 
 

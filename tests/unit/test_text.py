@@ -163,6 +163,12 @@ def test_the_file_is_named_where_tests_of_several_are_shown():
     ]
 
 
+def test_the_file_is_named_where_cases_of_others_were_run_but_are_not_shown():
+    other = CaseResult(Case("tests/test_b.py::test_sum[pandas-1M]"), "passed", measurement=cost())
+    lines = table(FAILED, other, verbosity=-1)
+    assert lines[1].split()[0] == "tests/test_shop.py::test_sum"
+
+
 @pytest.mark.parametrize(
     ("nodeid", "name"),
     [
