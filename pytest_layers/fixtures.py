@@ -98,7 +98,11 @@ def engine(
     _layers_window: state.Window,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Engine]:
-    """The engine of this case, started and warmed up: `namespace`, `session`, `scan`, `read`, `collect`."""
+    """The engine of this case, started and warmed up: `namespace`, `session`, `scan`, `read`, `collect`.
+
+    `session` is DuckDB's connection, the client of Dask (also of `modin-dask`), Ray's context, the
+    `SparkSession`; None on the others.
+    """
     from pytest_layers.measure.machine import memory_limit_bytes
 
     stash = request.config.stash
@@ -129,7 +133,10 @@ def engine(
 
 @pytest.fixture
 def size(request: pytest.FixtureRequest, _layers_size: Size) -> int:
-    """Rows of this case: of `--layers-sizes`, or of the test's `sizes` mark."""
+    """Rows of this case: of the test's `sizes` mark, else of `--layers-sizes`.
+
+    A size in bytes or as a share of memory becomes rows at 86 Arrow bytes a row, as `sales` takes.
+    """
     from pytest_layers.datasets.sales import BYTES_PER_ROW
     from pytest_layers.measure.machine import memory_limit_bytes
 
@@ -152,7 +159,7 @@ def sales(
 def products(
     _layers_store: Store, _layers_format: str, _layers_data: Callable[[Made], Dataset]
 ) -> Dataset:
-    """The built-in products: one row for every product that sales name."""
+    """The built-in products that sales name: 1,000 rows, whatever the size."""
     return _layers_data(_layers_store.products(_layers_format))
 
 
@@ -162,9 +169,14 @@ def dataset(
 ) -> Callable[..., Dataset]:
     """Data of your own: `dataset("orders", make_batches, rows=size)` or `dataset("path/to/files")`.
 
-    `make_batches(rows)` yields `pyarrow.RecordBatch`es; they are kept in the cache until the
-    function changes. Files and folders are used where they are; `format` says what they are, where
-    their names do not.
+    `make_batches(rows)` yields `pyarrow.RecordBatch`es of one schema. They are kept in the cache, in
+    the format that the engine likes best, or in `format`: `"parquet"`, `"arrow"` or `"hdf5"`. They are
+    made anew when the function's source changes, or a value that it closes over or was bound to by
+    `functools.partial`; not when a global or a function that it calls does: give the data another name.
+
+    A file, a folder (its files, not those of folders in it) or a list of them is used where it is, all
+    of one format: that of their names (`.parquet`, `.pq`; `.arrow`, `.ipc`, `.feather`; `.hdf5`, `.h5`),
+    or `format`.
     """
 
     def make(

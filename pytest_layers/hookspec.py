@@ -16,8 +16,10 @@ hookspec = pluggy.HookspecMarker("pytest")
 def pytest_layers_engines() -> list[type[Engine]]:  # type: ignore[empty-body]
     """Give engine classes to add to the catalog.
 
-    Called once, when pytest is configured: implement it in an installed plugin or in the root `conftest.py`.
-    An engine with the name of one that is there already is an error.
+    Implement it in an installed plugin or in the root `conftest.py`: one in a folder below may be read too late.
+    It is called without arguments, once in each process of a session (that of each case too): when the first
+    case is collected, or before, where `--layers`, `--layers-cores` or `--layers-list` is given. A suite
+    without cases does not call it. An engine with the name of one that is there already is an error.
 
     Example, in the root `conftest.py`::
 
@@ -33,10 +35,10 @@ def pytest_layers_engines() -> list[type[Engine]]:  # type: ignore[empty-body]
                 self.namespace = daft
 
             def scan(self, dataset):
-                return self.namespace.read_parquet(list(dataset.paths))
+                return self.open_with(dataset, parquet=self.namespace.read_parquet)
 
             def collect(self, frame):
-                return frame.to_arrow()
+                return super().collect(frame.to_arrow())
 
         def pytest_layers_engines():
             return [Daft]

@@ -129,7 +129,7 @@ TABLE = (
     Setting(
         "layers",
         "engines to run the tests on: names of engines or layers, all, installed, local;"
-        " a leading - excludes (default: local)",
+        " a leading - excludes, from local where nothing else is named (default: local)",
         ("local",),
         _names,
         flag="--layers",
@@ -140,8 +140,8 @@ TABLE = (
     ),
     Setting(
         "sizes",
-        "data sizes: rows like 100k, Arrow bytes like 2GiB, a share of memory like 0.5ram"
-        " (default: 1M)",
+        "data sizes: rows like 100k, bytes like 2GiB or a share of memory like 0.5ram, at 86 Arrow bytes"
+        " a row; a test's sizes mark wins (default: 1M)",
         (parse_size("1M"),),
         _sizes,
         flag="--layers-sizes",
@@ -181,7 +181,8 @@ TABLE = (
     ),
     Setting(
         "repeat",
-        "runs of one case at most, while its verdict is in doubt; 1 runs none again (default: 3)",
+        "runs of one case at most, while its verdict is in doubt; 1 runs none again; those of min_speedup"
+        " and those in a kept engine come on top (default: 3)",
         3,
         _count("runs"),
         flag="--layers-repeat",
@@ -190,7 +191,7 @@ TABLE = (
     ),
     Setting(
         "timeout_seconds",
-        "time for one case, set-up and teardown included: 90, 90s, 5min, 1h (default: 10min)",
+        "time for one run of a case, set-up and teardown included: 90, 90s, 5min, 1h (default: 10min)",
         600.0,
         parse_seconds,
         flag="--layers-timeout",
@@ -199,7 +200,8 @@ TABLE = (
     ),
     Setting(
         "report",
-        "write the run to this file (.json); may be given more than once",
+        "write the run to this file (.json); may be given more than once; relative to where pytest is"
+        " started, in the ini file to that file",
         (),
         _reports,
         flag="--layers-report",
@@ -217,7 +219,8 @@ TABLE = (
     ),
     Setting(
         "cache_dir",
-        "folder of the cached data sets (default: the user's cache folder)",
+        "folder of the cached data sets, relative to where pytest is started (default: the user's cache"
+        " folder)",
         None,
         _folder,
         flag="--layers-cache-dir",
@@ -226,7 +229,8 @@ TABLE = (
     ),
     Setting(
         "cache_size",
-        "room for cached data sets; the least recently used go first (default: 20GiB)",
+        "room for cached data sets, like 500MiB or 20GiB; the least recently used go first"
+        " (default: 20GiB)",
         20 * 2**30,
         parse_bytes,
         flag="--layers-cache-size",
@@ -235,7 +239,8 @@ TABLE = (
     ),
     Setting(
         "memory_ceiling",
-        "memory_ceiling of every case that has no mark of its own",
+        "memory_ceiling of every case that has no mark of its own; one in x or B/row reaches only those"
+        " with data",
         None,
         _ceiling,
         ini="layers_memory_ceiling",
@@ -249,7 +254,8 @@ TABLE = (
     ),
     Setting(
         "spark_heap",
-        "largest heap of Spark's JVM (default: a share of the machine's memory)",
+        "largest heap of Spark's JVM, like 512MiB or 2GiB (default: a quarter of the memory or of the hard"
+        " limit, from 512MiB to 4GiB)",
         0,
         parse_bytes,
         flag="--layers-spark-heap",
@@ -258,7 +264,8 @@ TABLE = (
     ),
     Setting(
         "ray_store",
-        "size of Ray's object store (default: a share of the machine's memory)",
+        "size of Ray's object store, like 512MiB or 2GiB (default: a twentieth of the memory or of the hard"
+        " limit, from 80MiB to 1GiB)",
         0,
         parse_bytes,
         flag="--layers-ray-store",
@@ -267,7 +274,7 @@ TABLE = (
     ),
     Setting(
         "hard_limit",
-        "run every case as on a machine with that much memory: a case that takes more is ended at"
+        "run every case as on a machine with that much memory (2GiB): a case that takes more is ended at"
         " once, and the report says what its engine did (default: no limit)",
         0,
         _some_bytes,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class ModinRay(ModinFamily):
-    """`scan` and `read` give a `modin.pandas.DataFrame`."""
+    """`scan` and `read` give a `modin.pandas.DataFrame`; `session` is None."""
 
     name = "modin-ray"
     modules = ("modin", "ray", "pyarrow")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Ray(Engine):
-    """`scan` gives a `ray.data.Dataset`; `namespace` is `ray`, for tasks and actors."""
+    """`scan` gives a `ray.data.Dataset`; `namespace` is `ray`, for tasks and actors; `session` its context."""
 
     name, layer = "ray", "cluster"
     modules, distribution = ("ray", "pyarrow", "pandas"), "ray"
