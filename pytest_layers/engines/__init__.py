@@ -1,6 +1,6 @@
 """What runs: the contract of an engine, the catalog, and one file per built-in engine.
 
-To add one: a sibling of these files, its class in `BUILTIN`, an extra in `pyproject.toml`.
+To add one: a sibling of these files, its class in `BUILTIN`; CONTRIBUTING.md has what else it needs.
 """
 
 from __future__ import annotations
