@@ -3,7 +3,8 @@
     python benchmarks/sampler_cost.py [--counts 1,10,50] [--threads 1,16] [--seconds 3]
 
 Every child forks so many processes with so many threads each, idle or spinning; the supervisor's CPU time is read
-from `/proc` at both ends. Exits 1 where a share is above 2 % of a core.
+from `/proc` at both ends. Takes a minute. Exits 1 where a share is above what README claims, of a quiet machine: 2.4 %
+of a core for one process, 4 % for ten, 12 % for fifty; other counts are not judged.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from pytest_layers.measure.findings import Findings
 from pytest_layers.records import Measurement, from_json
 
 KINDS = ("idle", "busy")
-MOST = 0.02
+MOST = {1: 0.024, 10: 0.04, 50: 0.12}
+"""The share of a core at most, by the number of processes: as README has it."""
 
 
 def work(kind: str, threads: int, seconds: float) -> None:
@@ -84,17 +86,17 @@ def main() -> int:
     options = parser.parse_args()
     counts = [int(word) for word in options.counts.split(",")]
     threads = [int(word) for word in options.threads.split(",")]
-    worst = 0.0
+    too_much = False
     print("kind  processes  threads  share of a core  samples a second  longest gap")
     for kind, count, each in product(KINDS, counts, threads):
         spent, found = measure(kind, count, each, options.seconds)
         share = spent / found.wall_seconds
-        worst = max(worst, share)
+        too_much |= share > MOST.get(count, share)
         rate, gap = found.samples / found.wall_seconds, found.longest_gap_seconds * 1000
         print(
             f"{kind}  {count:9}  {each:7}  {share:15.2%}  {rate:16.1f}  {gap:8.0f} ms", flush=True
         )
-    return worst > MOST
+    return too_much
 
 
 if __name__ == "__main__":
