@@ -5,7 +5,8 @@
 For every child: the truth, the bracket found, whether it holds the truth, its width, and for busy threads the cores
 wanted and used. `--neighbours` is a list of busy processes beside it, in multiples of the cores. Exits 1 where a
 bracket misses the truth, is wider than 2 % and 4 MiB for one process, or a bound of the cores wanted is more than 5 %
-off: either bound where threads never sleep. Where they sleep in between, the lower one may be 15 % too high.
+off: either bound where threads never sleep. Where they sleep in between, the lower one may be 15 % too high. Takes five
+to ten minutes: 81 children of three seconds and more.
 """
 
 from __future__ import annotations

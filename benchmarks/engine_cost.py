@@ -5,7 +5,7 @@
 Runs a suite of the same small case several times over, once with a fresh engine for each and once with one that is
 kept (`--layers-isolation=engine`), in turn. Of an engine, the start is the set-up of its first case; what is at rest
 is the footprint when a window opens; a case costs the time of the whole run divided by its cases. Times are of this
-machine, now: compare rows, not machines.
+machine, now: compare rows, not machines. Takes a quarter of an hour with all engines.
 """
 
 from __future__ import annotations

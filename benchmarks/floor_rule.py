@@ -6,7 +6,7 @@ The cores that a run wants scatter log-normally by `noise`; every tenth run stal
 wants but half to all of that. A contended run has bounds a fifth apart that hold what it wants. For every truth (as a
 multiple of the floor), noise and amount of work: the share of passes, of failures and of doubt, and the mean number of
 runs. A failure of what wants a tenth more than the floor, or yet more, is a false alarm; a pass of what wants three
-quarters of it, or less, is a miss. Exits 1 where more than 2 % err.
+quarters of it, or less, is a miss. Takes half a minute. Exits 1 where more than 2 % err.
 """
 
 from __future__ import annotations

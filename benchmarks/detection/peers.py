@@ -4,7 +4,8 @@
 
 Each tool is installed into an environment of its own. It gets the same limits: pytest-memray's `limit_memory`,
 pytest-benchmem's `max_peak`, pytest-isolate's `mem_limit` over what pytest holds already; pytest-monitor records, and
-what it recorded is held against the limit here. None has a window within a test, so each measures the whole call.
+what it recorded is held against the limit here. None has a window within a test, so each measures the whole call. A
+pass of a tool is 62 cases of a few seconds each, and the installing: minutes a tool, longer where one hangs.
 """
 
 from __future__ import annotations
