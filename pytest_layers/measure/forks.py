@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from pytest_layers.measure.host import system
 from pytest_layers.measure.life import STILL_BYTES, Reading
-from pytest_layers.measure.procfs import PAGE_BYTES, Memory
+from pytest_layers.measure.procfs import PAGE_BYTES, Memory, Process
+from pytest_layers.measure.twins import Held
 
 
 def numbers(images: Mapping[int, tuple[int, int]]) -> dict[int, int]:
@@ -17,17 +18,35 @@ def numbers(images: Mapping[int, tuple[int, int]]) -> dict[int, int]:
     return {pid: min(pids) for pids in members.values() if len(pids) > 1 for pid in pids}
 
 
-def proportional_bytes(twins: Iterable[Reading]) -> dict[int, int]:
+def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int, Held]:
     """What each family holds, where all of its members could be read."""
-    found: dict[int, int] = {}
-    unread = set()
+    families: dict[int, list[Reading]] = {}
     for twin in twins:
-        size = system.proportional_bytes(twin.pid)
-        if size is None:
-            unread.add(twin.family)
-        else:
-            found[twin.family] = found.get(twin.family, 0) + size
-    return {number: size for number, size in found.items() if number not in unread}
+        families.setdefault(twin.family, []).append(twin)
+    found = {number: _held(members, processes) for number, members in families.items()}
+    return {number: size for number, size in found.items() if size is not None}
+
+
+def _held(members: list[Reading], processes: Mapping[int, Process]) -> Held | None:
+    """Proportional sizes are read in turn: what a member gives up meanwhile, the others hold more of when theirs come.
+
+    So much less is sure.
+    """
+    sizes = [system.proportional_bytes(member.pid) for member in members]
+    read = [size for size in sizes if size is not None]
+    if len(read) < len(members):
+        return None
+    lost = sum(_lost(member, processes[member.pid]) for member in members)
+    return Held(max(0, sum(read) - lost), sum(read))
+
+
+def _lost(member: Reading, process: Process) -> int:
+    """What it can have given up since its reading: by ending, or less what it newly touched."""
+    held, now = member.memory, process.memory()
+    if now is None:
+        return held.anon + held.swap
+    fell = held.anon + held.swap - now.anon - now.swap
+    return max(0, fell) + (process.minor_faults() - member.faults) * PAGE_BYTES
 
 
 def adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:

@@ -20,6 +20,7 @@ from pytest_layers.measure.procfs import PAGE_BYTES, ChildUsage, Identity
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
+from pytest_layers.measure.twins import Held
 
 SHARE = 0.01
 """Of one core, spent on reading memory and CPU; what is read seldom is paid for apart."""
@@ -285,7 +286,7 @@ class Sampler:
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
-    def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, int] | None:
+    def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, Held] | None:
         """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""
         twins = [reading for reading in readings if reading.family]
         self._has_twins = bool(twins)
@@ -299,7 +300,7 @@ class Sampler:
         before = time.thread_time()
         if self._may_pass(self._blind_bytes):
             self._freeze(twins)
-        found = forks.proportional_bytes(twins)
+        found = forks.held(twins, self._processes)
         cost = time.thread_time() - before
         self._blind_bytes = int(cost * ALLOCATION_BYTES_PER_SECOND)
         self._proportional_due = now + cost / self._share / 4

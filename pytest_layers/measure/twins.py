@@ -7,9 +7,17 @@ they can have added no more than they newly touched, and lost no more than they 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from pytest_layers.measure.life import STILL_BYTES, Life
 from pytest_layers.measure.procfs import PAGE_BYTES
+
+
+class Held(NamedTuple):
+    """Bounds on what a family holds, in bytes: its members' proportional sizes are not of one moment."""
+
+    least: int
+    most: int
 
 
 def split(lives: Iterable[Life]) -> tuple[list[Life], dict[int, list[Life]]]:
@@ -34,7 +42,7 @@ class Twins:
         """What they can have added after their last readings."""
 
     def check(self, family: int, size: int, lives: list[Life]) -> None:
-        """The proportional sizes of its living members add up to `size` now."""
+        """The proportional sizes of its living members add up to `size`, read after the readings of `lives`."""
         self._sizes[family] = size
         self._members[family] = _pids(lives)
         self._left.pop(family, None)

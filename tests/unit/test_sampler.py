@@ -344,6 +344,27 @@ class TestTwins:
         world.proportional.update({ROOT: 360 * MIB, 11: 360 * MIB})
         assert world.poll() == 720 * MIB
 
+    @pytest.mark.parametrize(
+        "later", [None, Memory(100 * MIB, 100 * MIB, 0, 0, 0)], ids=["ended", "shrank"]
+    )
+    def test_what_one_gave_up_while_they_were_read_is_not_counted_twice(
+        self, world, monkeypatch, later
+    ):
+        """The last of three that share 600 MiB then holds half of what the second one's share was."""
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        for pid in (11, 12):
+            world.set(pid, 600, image=7, parent=ROOT)
+
+        def read(pid):
+            if pid == 11:
+                world.memory[11] = later
+            return {ROOT: 200, 11: 200, 12: 300}[pid] * MIB
+
+        monkeypatch.setattr(procfs, "proportional_bytes", read)
+        assert world.poll() == 600 * MIB
+        assert world.findings().upper_bytes >= 700 * MIB
+
     def test_where_one_can_not_be_read_the_largest_stands_for_all(self, world):
         world.set(ROOT, 600, image=7)
         world.begin()

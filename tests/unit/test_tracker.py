@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from pytest_layers.measure.life import Reading
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Tracker, tree_upper
+from pytest_layers.measure.twins import Held
 from pytest_layers.measure.unseen import MAX_STRETCHES, Told, Unseen
 
 MIB = 2**20
@@ -39,7 +40,9 @@ class Watched:
             self.seconds,
             busy,
             segment_bytes=segments * MIB,
-            proportional={key: size * MIB for key, size in (proportional or {}).items()},
+            proportional={
+                key: Held(size * MIB, size * MIB) for key, size in (proportional or {}).items()
+            },
         )
         self.seconds += 1.0
         return self
@@ -571,7 +574,7 @@ class World:
         for pid, family in families.items():
             size = sum(UNIT / holders[page] for page in self.processes[pid].anon)
             found[family] = found.get(family, 0) + size
-        return {family: round(size) for family, size in found.items()}
+        return {family: Held(round(size), round(size)) for family, size in found.items()}
 
     def read(self, who, amount):
         """One reading of all, sometimes with proportional sizes of twins; then marks are reset, as by the sampler."""
