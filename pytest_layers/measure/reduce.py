@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from pytest_layers.measure.findings import Findings, PointFinding
@@ -32,7 +31,7 @@ def measurement(
     base = findings.base_bytes
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
     growth = _growth(total, base, base - left_bytes)
-    wait, preempted, notes = _waits(findings)
+    wait, preempted, notes = _waits(findings, cores_given)
     return Measurement(
         wall_seconds=findings.wall_seconds,
         cpu_seconds=findings.cpu_seconds + sum(node.cpu_seconds for node in nodes),
@@ -61,7 +60,7 @@ def measurement(
 def node(name: str, cores: int, findings: Findings) -> Node:
     """What a probe found on one node of a cluster."""
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
-    wait, preempted, _ = _waits(findings)
+    wait, preempted, _ = _waits(findings, cores)
     return Node(
         name=name,
         cores=cores,
@@ -91,26 +90,22 @@ def _processes(findings: Findings) -> tuple[ProcessPeak, ...]:
     )
 
 
-def _waits(findings: Findings) -> tuple[float, float, tuple[str, ...]]:
+def _waits(findings: Findings, cores: int) -> tuple[float, float, tuple[str, ...]]:
     """Waiting of the whole tree for cores that others had, how much of it after having been pushed off one, and notes.
 
     A thread that came and went between two readings leaves its CPU seconds with its process, not its waiting: that of
-    the threads seen is scaled to the CPU of all. What the tree waited beyond all that others did, it waited for itself.
+    the threads seen is scaled to the CPU of all, unless they are too few: then the rest may have waited for all that
+    others did. What the tree waited beyond that, it waited for itself.
     """
-    scale, notes = _scale(findings)
-    most = math.inf if findings.others_seconds is None else findings.others_seconds
+    spent, seen = findings.cpu_seconds, findings.thread_cpu_seconds
+    others = findings.others_seconds
+    most = max(0.0, cores * findings.wall_seconds - spent) if others is None else others
+    if seen < LEAST_THREAD_SHARE * spent:
+        note = f"waiting for cores is known of {seen / spent:.0%} of the work only"
+        return most, min(most, findings.preempted_seconds), (note,)
+    scale = max(1.0, spent / seen) if seen else 1.0
     wait = min(most, findings.wait_seconds * scale)
-    return wait, min(wait, findings.preempted_seconds * scale), notes
-
-
-def _scale(findings: Findings) -> tuple[float, tuple[str, ...]]:
-    seen = findings.thread_cpu_seconds
-    if findings.cpu_seconds <= seen or seen <= 0:
-        return 1.0, ()
-    if seen < LEAST_THREAD_SHARE * findings.cpu_seconds:
-        share = f"{seen / findings.cpu_seconds:.0%}"
-        return 1.0, (f"waiting for cores is known of {share} of the work only",)
-    return findings.cpu_seconds / seen, ()
+    return wait, min(wait, findings.preempted_seconds * scale), ()
 
 
 def _moments(points: tuple[PointFinding, ...]) -> Iterator[Moment]:

@@ -69,14 +69,20 @@ def test_waiting_is_scaled_down_to_half_of_the_work():
     assert measured(thread_cpu_seconds=1.5).notes == ("said",)
 
 
-def test_waiting_known_of_less_than_half_of_the_work_is_not_scaled_but_noted():
-    found = measured(thread_cpu_seconds=1.2)
-    assert found.wait_seconds == 0.5
+def test_where_less_than_half_of_the_work_is_known_the_rest_may_have_waited_for_all_that_others_did():
+    found = measured(thread_cpu_seconds=1.2, others_seconds=0.9)
+    assert (found.wait_seconds, found.preempted_seconds) == (0.9, 0.25)
     assert found.notes == ("said", "waiting for cores is known of 40% of the work only")
 
 
-def test_no_known_thread_leaves_the_waiting_as_it_is():
-    assert measured(thread_cpu_seconds=0.0, wait_seconds=0.0).wait_seconds == 0.0
+def test_where_that_is_not_known_either_it_may_have_waited_for_every_core_that_it_did_not_use():
+    found = measured(thread_cpu_seconds=0.0, wait_seconds=0.0, preempted_seconds=0.0)
+    assert (found.wait_seconds, found.preempted_seconds) == (1.0, 0.0)
+
+
+def test_where_there_was_no_work_there_was_no_waiting():
+    idle = measured(cpu_seconds=0.0, thread_cpu_seconds=0.0, wait_seconds=0.0)
+    assert (idle.wait_seconds, idle.notes) == (0.0, ("said",))
 
 
 def test_waiting_is_for_others_only_where_they_were_at_work():
