@@ -12,6 +12,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from pytest_layers.measure.host import EXACT
+from pytest_layers.measure.procfs import PAGE_BYTES
 from pytest_layers.records import Machine
 
 CGROUP_ROOT = Path("/sys/fs/cgroup")
@@ -172,3 +173,9 @@ def describe() -> Machine:
         cores=available_cores(),
         memory_bytes=memory_limit_bytes(),
     )
+
+
+def mark_slack_bytes() -> int:
+    """How far a process's high-water mark may lag: counters are kept per CPU in batches (Linux 6.2 and newer)."""
+    cpus = os.cpu_count() or 1
+    return cpus * max(32, 2 * cpus) * PAGE_BYTES

@@ -6,20 +6,19 @@ A small credit of time is spent on finer reading while something moves, and more
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 
-from pytest_layers.measure import forks, tree
+from pytest_layers.measure import forks, machine, tree
 from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
 from pytest_layers.measure.host import system
 from pytest_layers.measure.hugepages import HugePages
 from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
-from pytest_layers.measure.procfs import PAGE_BYTES, ChildUsage, Identity
+from pytest_layers.measure.procfs import ChildUsage, Identity
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
-from pytest_layers.measure.tracker import Tracker, most_named, tree_upper
+from pytest_layers.measure.tracker import Tracker, tree_upper
 from pytest_layers.measure.twins import Held
 
 SHARE = 0.01
@@ -43,12 +42,6 @@ LEAST_SLEEP_SECONDS = 0.0005
 MAX_HELD = 5
 """Processes that are told of where a case is stopped."""
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
-
-
-def slack_bytes() -> int:
-    """How far a process's high-water mark may lag: counters are kept per CPU in batches (Linux 6.2 and newer)."""
-    cpus = os.cpu_count() or 1
-    return cpus * max(32, 2 * cpus) * PAGE_BYTES
 
 
 class Sampler:
@@ -81,7 +74,7 @@ class Sampler:
         """Start times of processes that have ended but may still be listed."""
         self._cpu = Account()
         self._huge_pages = HugePages()
-        self._tracker = Tracker(slack_bytes())
+        self._tracker = Tracker(machine.mark_slack_bytes())
         self._started = clock()
         self._last_pid = b""
         self._scan_due = self._slow_due = self._segments_due = self._proportional_due = 0.0
@@ -131,8 +124,10 @@ class Sampler:
         self._scan()
         reset = [process.reset_peak() for process in self._processes.values()]
         self._cpu.threads.close()
-        self._cpu = Account(system.cpus_allowed(self.root))
-        self._tracker = Tracker(slack_bytes(), marks_hold=system.HAS_MARKS and all(reset))
+        cpus = system.cpus_allowed(self.root)
+        self._cpu = Account(cpus)
+        marks_hold = system.HAS_MARKS and all(reset)
+        self._tracker = Tracker(machine.mark_slack_bytes(), len(cpus) or 1, marks_hold=marks_hold)
         self._notes = (*system.CANNOT, *([] if all(reset) else [_NO_RESET]))
         self._usage = usage
         self._credit = CREDIT_SECONDS
@@ -162,6 +157,7 @@ class Sampler:
         self._look_for_births(now)
         before = time.thread_time()
         cpu_seconds = self._cpu.processes.read(self._processes, opening=opening)
+        faulted = self._faulted_bytes()
         readings = self._read_memory()
         seldom = time.thread_time()
         self._look_slowly(now, readings, opening=opening)
@@ -173,6 +169,7 @@ class Sampler:
             segment_bytes=self._segment_bytes,
             doubtful_bytes=self._segments.doubtful_bytes,
             huge_bytes=self._huge_pages.faulted_bytes(),
+            faulted_bytes=self._faulted_since(faulted, readings),
             proportional=proportional,
             names={pid: who.name for pid, who in self._identities.items()},
             cpu_seconds=cpu_seconds,
@@ -183,6 +180,16 @@ class Sampler:
         self._thaw()
         self._cost = time.thread_time() - before - seldom
         return self.footprint_bytes
+
+    def _faulted_bytes(self) -> int | None:
+        """It is as dear to read as a process; where there is one alone, no other can end."""
+        return self._huge_pages.all_faulted_bytes() if len(self._processes) > 1 else None
+
+    def _faulted_since(self, before: int | None, readings: list[Reading]) -> tuple[int, int] | None:
+        """With what it is now, where that is asked for."""
+        ended = before is not None and self._tracker.gone(readings)
+        after = self._huge_pages.all_faulted_bytes() if ended else before
+        return None if before is None or after is None else (before, after)
 
     def delay_seconds(self) -> float:
         """Until the next reading is due."""
@@ -367,7 +374,7 @@ class Sampler:
             peak_seconds=min(wall, tracker.peak_seconds),
             samples=tracker.samples,
             longest_gap_seconds=tracker.longest_gap_seconds,
-            processes=tuple(self._life(life) for life in self._largest()),
+            processes=tuple(self._life(life) for life in tracker.largest()),
             points=tuple(
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
                 for point in tracker.points()
@@ -379,10 +386,6 @@ class Sampler:
         """The largest processes at the last reading: name, pid and bytes."""
         lives = sorted(self._tracker.lives.values(), key=lambda life: -life.sure)[:MAX_HELD]
         return [(life.name, life.pid, life.sure) for life in lives]
-
-    def _largest(self) -> list[Life]:
-        """The processes that mattered most at the peak."""
-        return most_named([*self._tracker.lives.values(), *self._tracker.ended])
 
     def _life(self, life: Life) -> LifeFinding:
         return LifeFinding(

@@ -10,8 +10,9 @@ What is bounded, between two readings of a process:
   (PSS) is read; until the next such reading they can have added no more than they newly touched: what their own
   marks grew by, or one page for every page fault.
 - A process that ended since the last reading, or went on as another program, can have grown meanwhile by no more
-  than `FAULT_BYTES_PER_SECOND`, nor beyond the largest child that the kernel's accounting names (`ru_maxrss` of
-  waited children); where its parent lives on and was not asked, by no more than that one's children touched unread.
+  than all cores can touch in that time, or than page faults of the whole machine brought, nor beyond the largest child
+  that the kernel's accounting names (`ru_maxrss` of waited children); where its parent lives on and was not asked, by
+  no more than that one's children touched unread.
 
 What is taken for granted, and can make a bracket miss the truth:
 
@@ -36,8 +37,8 @@ from types import MappingProxyType
 
 from pytest_layers.measure import twins
 from pytest_layers.measure.life import (
-    FAULT_BYTES_PER_SECOND,
     STILL_BYTES,
+    TOUCH_BYTES_PER_SECOND,
     UNTOLD_BYTES,
     Life,
     Reading,
@@ -65,6 +66,8 @@ class Tracker:
 
     slack_bytes: int
     """How far the kernel's mark of one process may lag (percpu counters)."""
+    cores: int = 1
+    """On which memory can be touched."""
     marks_hold: bool = True
     """Whether the kernel let the marks be reset; else they may speak of the time before."""
     lives: dict[int, Life] = field(default_factory=dict)
@@ -92,6 +95,8 @@ class Tracker:
     _stride: int = 1
     _seconds: float = 0.0
     _segment_bytes: int = 0
+    _faulted: int | None = None
+    """By the whole machine, before the last reading."""
     _huge: int = 0
     _huge_base: int = 0
     _mapped: int = 0
@@ -107,6 +112,7 @@ class Tracker:
         segment_bytes: int = 0,
         doubtful_bytes: int = 0,
         huge_bytes: int = 0,
+        faulted_bytes: tuple[int, int] | None = None,
         proportional: dict[int, twins.Held] | None = None,
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
@@ -115,17 +121,21 @@ class Tracker:
 
         `segment_bytes`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the
         tree's; those that appear in the window count in the upper bound alone. `huge_bytes`: what page faults put into
-        huge pages of the whole machine since boot. `proportional`: by family, where it was read now. A process that is
-        missing from `readings` has ended.
+        huge pages of the whole machine since boot; `faulted_bytes`: into all pages, before `readings` and after them,
+        where it was read. `proportional`: by family, where it was read now. A process that is missing from `readings`
+        has ended.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
-        gone = self._leave(readings)
+        gone = self.gone(readings)
+        for life in gone:
+            life.is_gone = True
+            del self.lives[life.pid]
         for reading in readings:
-            self._take(seconds, reading, (names or {}).get(reading.pid, ""), huge_bytes)
+            self._take(reading, (names or {}).get(reading.pid, ""), huge_bytes)
         upper = self._upper([*self.lives.values(), *gone], checked, segment_bytes)
         upper += self._appeared(doubtful_bytes)
-        self._bury(gone, upper, gap)
+        self._bury(gone, upper, self._touchable(gap, faulted_bytes))
         lower = self._lower(checked, segment_bytes)
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
@@ -140,6 +150,7 @@ class Tracker:
         self.longest_gap_seconds = max(self.longest_gap_seconds, gap)
         self.samples += 1
         self._seconds, self._segment_bytes, self._huge = seconds, segment_bytes, huge_bytes
+        self._faulted = faulted_bytes[0] if faulted_bytes else None
         self._draw(Point(seconds, lower, cpu_seconds))
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
@@ -147,28 +158,24 @@ class Tracker:
         life = self.lives[pid]
         life.unread_high_water = before.high_water if before.high_water > life.high_water else 0
         life.high_water = after.high_water
-        life.restart(self._seconds)
+        life.restart()
         life.see(before)
         life.see(after)
 
-    def _leave(self, readings: list[Reading]) -> list[Life]:
-        """Take out what has ended, also by running another program: then its mark began anew."""
+    def gone(self, readings: list[Reading]) -> list[Life]:
+        """What has ended since the last reading, also by running another program: then its mark began anew."""
         now = {reading.pid: reading for reading in readings}
-        gone = [
+        return [
             life
             for life in self.lives.values()
             if life.pid not in now or self._runs_another(life, now[life.pid])
         ]
-        for life in gone:
-            life.is_gone = True
-            del self.lives[life.pid]
-        return gone
 
     def _runs_another(self, life: Life, reading: Reading) -> bool:
         fell = life.high_water - reading.memory.high_water
         return reading.image != life.image or fell > self.slack_bytes + STILL_BYTES
 
-    def _take(self, seconds: float, reading: Reading, name: str, huge: int) -> None:
+    def _take(self, reading: Reading, name: str, huge: int) -> None:
         """Bounds of one process since its mark was reset, or since it was born."""
         memory = reading.memory
         life = self.lives.get(reading.pid)
@@ -183,14 +190,14 @@ class Tracker:
         if born:
             self._bear(life, reading)
         life.cpu_seconds = reading.cpu_seconds
-        life.bound(memory, seconds, marks_hold=self.marks_hold)
+        life.bound(memory, marks_hold=self.marks_hold)
 
     def _bear(self, life: Life, reading: Reading) -> None:
         """A first reading: when the window opens, of a mark that was just reset; else of all its life."""
         life.checked_anon = life.anon
         opening = not self.samples
         life.cpu_seconds = life.first_cpu_seconds = reading.cpu_seconds if opening else 0.0
-        life.restart(self._seconds)
+        life.restart()
         if not opening:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
             life.reset_faults, life.reset_huge, life.is_unmarked = 0, self._huge, True
@@ -253,9 +260,15 @@ class Tracker:
         _, families = twins.split(self.lives.values())
         return any(self._twins.is_stale(family, lives) for family, lives in families.items())
 
-    def _bury(self, gone: list[Life], upper: int, gap_seconds: float) -> None:
+    def _touchable(self, gap_seconds: float, faulted: tuple[int, int] | None) -> int:
+        """What a process can have touched since the last reading: no more than the whole machine did."""
+        most = int(gap_seconds * self.cores * TOUCH_BYTES_PER_SECOND)
+        if faulted is None or self._faulted is None:
+            return most
+        return min(most, faulted[1] - self._faulted)
+
+    def _bury(self, gone: list[Life], upper: int, growth: int) -> None:
         """Processes that ended: keep the stretch until the kernel's accounting of them is known."""
-        growth = int(gap_seconds * FAULT_BYTES_PER_SECOND)
         twins_growth = self._twins.unread_growth
         for life in gone:
             if life.pid not in self.lives:
@@ -267,7 +280,7 @@ class Tracker:
         if gone or twins_growth:
             ended = tuple(Ended(life.upper, growth, frozenset({life.parent})) for life in gone)
             self.unseen.add(Stretch(upper, ended, twins_growth), self.upper_bytes)
-            self.ended = most_named([*self.ended, *gone])
+            self.ended = _most_named([*self.ended, *gone])
 
     def _new_peak(self, seconds: float, lower: int) -> None:
         self.lower_bytes = lower
@@ -276,6 +289,10 @@ class Tracker:
             life.at_peak = life.sure
         for life in self.ended:
             life.at_peak = 0
+
+    def largest(self) -> list[Life]:
+        """The processes that mattered most at the peak."""
+        return _most_named([*self.lives.values(), *self.ended])
 
     def points(self) -> tuple[Point, ...]:
         """The timeline: of every few readings the largest."""
@@ -314,8 +331,7 @@ def tree_upper(
     return max(tracker.upper_bytes, tracker.unseen.bound(Told(largest_bytes, touched, parents)))
 
 
-def most_named(lives: Iterable[Life]) -> list[Life]:
-    """Those that mattered most at the peak."""
+def _most_named(lives: Iterable[Life]) -> list[Life]:
     return sorted(lives, key=lambda life: (life.at_peak, life.peak), reverse=True)[:MAX_NAMED]
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from pytest_layers.measure import hugepages
 from pytest_layers.measure.hugepages import HugePages
+from pytest_layers.measure.procfs import PAGE_BYTES
 
 MIB = 2**20
 
@@ -38,8 +39,17 @@ class TestHugePages:
 
     def test_an_older_kernel_counts_the_largest_alone(self, tmp_path, opened):
         (tmp_path / "hpage_pmd_size").write_text("2097152\n")
-        (tmp_path / "vmstat").write_text("thp_fault_fallback 9\nthp_fault_alloc 7\nthp_split 1\n")
+        (tmp_path / "vmstat").write_text("pgfault 5\nthp_fault_alloc 7\nthp_split 1\n")
         assert opened(tmp_path, tmp_path / "vmstat").faulted_bytes() == 14 * MIB
+
+    def test_all_page_faults_count_a_page_each_beside_the_huge_ones(self, tmp_path, opened):
+        page_size(tmp_path, 2048, faults=3)
+        (tmp_path / "vmstat").write_text("pgmajfault 9\npgfault 5\npgsteal 7\n")
+        pages = opened(tmp_path, tmp_path / "vmstat")
+        assert pages.all_faulted_bytes() == 6 * MIB + 5 * PAGE_BYTES
+
+    def test_where_they_are_not_told_nothing_is_known_of_them(self, tmp_path, opened):
+        assert opened(tmp_path, tmp_path / "missing").all_faulted_bytes() is None
 
     def test_a_kernel_without_huge_pages_has_none(self, tmp_path, opened):
         assert opened(tmp_path / "missing").faulted_bytes() == 0
@@ -57,3 +67,11 @@ class TestHugePages:
             for start in range(0, 64 * MIB, mmap.PAGESIZE):
                 area[start] = 1
         assert pages.faulted_bytes() - before >= 32 * MIB
+
+    def test_pages_that_are_touched_here_count_among_all_of_the_machine(self, opened):
+        pages = opened()
+        before = pages.all_faulted_bytes()
+        with mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as area:
+            for start in range(0, 64 * MIB, mmap.PAGESIZE):
+                area[start] = 1
+        assert pages.all_faulted_bytes() - before >= 64 * MIB

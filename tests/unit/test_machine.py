@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from pytest_layers.measure import machine
+from pytest_layers.measure.procfs import PAGE_BYTES
 
 GIB = 2**30
 RAM = 16 * GIB
@@ -217,3 +218,10 @@ def test_spare_memory_is_no_more_than_there_is():
 
 def test_oom_kills_are_counted():
     assert 0 <= machine.oom_kills() < math.inf
+
+
+def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert machine.mark_slack_bytes() == 4 * 32 * PAGE_BYTES
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    assert machine.mark_slack_bytes() == 64 * 128 * PAGE_BYTES

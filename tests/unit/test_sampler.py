@@ -8,6 +8,7 @@ import pytest
 
 from pytest_layers.measure import cpu, machine, procfs, sampler, tree
 from pytest_layers.measure.cpu import Processes, Threads
+from pytest_layers.measure.hugepages import HugePages
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Switches, ThreadTimes
 from pytest_layers.measure.sampler import Sampler
 
@@ -312,6 +313,39 @@ class TestWho:
         world.end(ROOT)
         world.poll()
         assert world.sampler.last_bytes == 10 * MIB
+
+
+class TestPageFaultsOfTheMachine:
+    """What a process touched after its last reading, before it ended, is among them."""
+
+    @pytest.fixture
+    def asked(self, world, monkeypatch):
+        """How often they were asked for; 3 MiB come from each question to the next."""
+        found = []
+
+        def faulted(pages):
+            found.append(pages)
+            return len(found) * 3 * MIB
+
+        monkeypatch.setattr(HugePages, "all_faulted_bytes", faulted)
+        return found
+
+    def test_they_bound_it_from_before_its_last_reading_to_after_its_end(self, world, asked):
+        world.set(ROOT, 10)
+        world.set(11, 100)
+        world.begin()
+        world.poll()
+        world.end(11)
+        world.seconds += 1
+        world.poll()
+        upper = world.findings(largest_bytes=500 * MIB).upper_bytes
+        assert upper == 110 * MIB + 2 * 3 * MIB + 2 * machine.mark_slack_bytes()
+
+    def test_one_process_alone_is_not_worth_the_price(self, world, asked):
+        world.set(ROOT, 10)
+        world.begin()
+        world.poll()
+        assert asked == []
 
 
 class TestTwins:
@@ -660,13 +694,6 @@ class TestOthers:
 
     def test_where_the_cpus_say_nothing_it_is_not_known(self, monkeypatch):
         assert self.spent(monkeypatch, None, None).others is None
-
-
-def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):
-    monkeypatch.setattr(os, "cpu_count", lambda: 4)
-    assert sampler.slack_bytes() == 4 * 32 * procfs.PAGE_BYTES
-    monkeypatch.setattr(os, "cpu_count", lambda: 64)
-    assert sampler.slack_bytes() == 64 * 128 * procfs.PAGE_BYTES
 
 
 @pytest.mark.parametrize("_", range(3))

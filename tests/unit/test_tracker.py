@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_layers.measure.life import Reading
+from pytest_layers.measure.life import TICK_SECONDS, Reading
+from pytest_layers.measure.life import TOUCH_BYTES_PER_SECOND as TOUCHED
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Tracker, tree_upper
 from pytest_layers.measure.twins import Held
@@ -105,11 +106,28 @@ class TestOneProcess:
         watched.read(reading(anon=10)).read(reading(anon=10, file=400))
         assert watched.bracket() == (10, 410)
 
-    def test_file_pages_that_come_hide_no_more_than_can_be_touched_in_the_time(self):
+    def test_where_page_faults_are_not_told_file_pages_hide_what_its_cpu_seconds_can_have_touched(
+        self,
+    ):
         tracker = Tracker(SLACK)
         tracker.observe(0.0, [reading(anon=10, cpu=5.0)])
         tracker.observe(0.001, [reading(anon=10, file=400, cpu=5.001)])
-        assert tracker.upper_bytes == 10 * MIB + 2_000_000
+        assert tracker.upper_bytes == pytest.approx(10 * MIB + (0.001 + TICK_SECONDS) * TOUCHED)
+
+    def test_those_of_several_threads_are_more_than_the_time(self):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(anon=10, cpu=5.0)])
+        tracker.observe(0.005, [reading(anon=10, file=400, cpu=5.01)])
+        assert tracker.upper_bytes == pytest.approx(10 * MIB + (0.01 + TICK_SECONDS) * TOUCHED)
+
+    def test_page_faults_that_came_faster_than_one_core_touches_4_kib_pages_can_hide_all_they_brought(
+        self,
+    ):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(anon=10, cpu=5.0, faults=1000)])
+        came = reading(anon=10, file=400, cpu=5.005, faults=1050)
+        tracker.observe(0.005, [came], huge_bytes=100 * MIB)
+        assert tracker.upper_bytes == 110 * MIB + 50 * PAGE_BYTES
 
     def test_no_more_is_hidden_than_page_faults_brought(self):
         tracker = Tracker(SLACK)
@@ -144,12 +162,6 @@ class TestOneProcess:
         fork = reading(2, anon=5, high=10, cpu=0.0, faults=1)
         tracker.observe(5.0, [reading(1, anon=10, cpu=5.0, faults=1000), fork])
         assert tracker.upper_bytes == 20 * MIB
-
-    def test_no_more_is_hidden_than_one_core_can_touch_in_the_time(self):
-        tracker = Tracker(SLACK)
-        tracker.observe(0.0, [reading(anon=10, cpu=5.0)])
-        tracker.observe(0.01, [reading(anon=10, file=400, cpu=5.04)])
-        assert tracker.upper_bytes == 10 * MIB + 20_000_000
 
     def test_file_pages_are_told_apart(self, watched):
         watched.read(reading(anon=10, file=400)).read(reading(anon=10))
@@ -230,20 +242,29 @@ class TestSeveralProcesses:
         watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 100)).read(reading(1, 10))
         assert watched.bracket(largest=150) == (110, 160)
 
-    def test_a_child_that_ended_can_have_grown_by_no_more_than_time_allows(self):
-        tracker = Tracker(SLACK)
+    def test_a_child_that_ended_can_have_grown_by_no_more_than_all_cores_touch_in_the_time(self):
+        tracker = Tracker(SLACK, cores=3)
         tracker.observe(0.0, [reading(1, 10, cpu=0), reading(2, 100, cpu=0)])
         tracker.observe(0.005, [reading(1, 10, cpu=0)])
-        assert tree_upper(tracker, largest_bytes=2**40, child_faults=0) == 110 * MIB + 10_000_000
+        upper = tree_upper(tracker, largest_bytes=2**40, child_faults=0)
+        assert upper == 110 * MIB + int(0.015 * TOUCHED)
+
+    def test_nor_by_more_than_page_faults_of_the_machine_brought_since_before_its_last_reading(
+        self,
+    ):
+        tracker, own = Tracker(SLACK), reading(1, 10, cpu=0)
+        tracker.observe(0.1, [own, reading(2, 100, cpu=0)], faulted_bytes=(500 * MIB, 503 * MIB))
+        tracker.observe(0.2, [own], faulted_bytes=(506 * MIB, 507 * MIB))
+        assert tree_upper(tracker, largest_bytes=2**40, child_faults=0) == 117 * MIB
 
     @pytest.mark.parametrize(
         ("told", "grown"),
         [
             pytest.param(500, 0, id="all were read"),
             pytest.param(756, 256 * PAGE_BYTES, id="some were not"),
-            pytest.param(10**9, 10_000_000, id="no more than time allows"),
-            pytest.param(499, 10_000_000, id="those of another alone are told"),
-            pytest.param(0, 10_000_000, id="none are told"),
+            pytest.param(10**9, int(0.005 * TOUCHED), id="no more than time allows"),
+            pytest.param(499, int(0.005 * TOUCHED), id="those of another alone are told"),
+            pytest.param(0, int(0.005 * TOUCHED), id="none are told"),
         ],
     )
     def test_a_child_of_one_that_lives_on_grew_by_page_faults_that_were_not_read(self, told, grown):
