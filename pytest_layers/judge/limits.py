@@ -29,6 +29,8 @@ WIDE = 1.05
 RUNAWAY_FACTOR = 2.0
 RUNAWAY_BYTES = 2**30
 """A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
+_SURE = {("memory_ceiling", "failed"), ("max_spill", "failed")}
+"""What a lost node can't have turned: what it held and wrote would only be more."""
 _WHEN = {"memory_ceiling": "peak", "min_cores": "one_core"}
 """When the line ran that has to do with a limit."""
 
@@ -81,13 +83,13 @@ def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
         "max_spill": _judge_spill,
     }
     verdict = judged[limit.kind](limit, measurement, ground)
-    if verdict.outcome != "passed":
-        return replace(verdict, where=tuple(_lines(limit, measurement)))
-    if measurement.lost_nodes:
+    if measurement.lost_nodes and (limit.kind, verdict.outcome) not in _SURE:
         lost = ", ".join(measurement.lost_nodes)
         text = f"{verdict.text}, but a node was lost with its readings: {lost}"
-        return replace(verdict, outcome="inconclusive", text=text)
-    return verdict
+        verdict = replace(verdict, outcome="inconclusive", text=text)
+    if verdict.outcome == "passed":
+        return verdict
+    return replace(verdict, where=tuple(_lines(limit, measurement)))
 
 
 def _lines(limit: Limit, measurement: Measurement) -> Iterator[CodeLine]:

@@ -296,6 +296,13 @@ class TestNodes:
         assert verdict.text.endswith("but a node was lost with its readings: three")
         assert outcome(ceiling("100MiB"), lost) == "failed"
 
+    def test_a_broken_floor_is_not_sure_where_a_node_was_lost_with_its_cpu_seconds(self):
+        idle = measured(cpu_seconds=2.0, nodes=self.NODES)
+        assert outcome(floor("90%"), idle) == "failed"
+        verdict = judge(floor("90%"), dataclasses.replace(idle, lost_nodes=("three",)), GROUND)
+        assert verdict.outcome == "inconclusive"
+        assert verdict.text.endswith("but a node was lost with its readings: three")
+
     def test_a_runaway_is_stopped_by_the_ceiling_of_a_node_too(self):
         lines = limits.stop_lines([ceiling("1GiB", "node"), ceiling("2GiB")], GROUND)
         assert lines == StopLines(growth_bytes=3 * GIB)
