@@ -66,11 +66,14 @@ def _layers_data(
     request: pytest.FixtureRequest, _layers_window: state.Window, _layers_store: Store
 ) -> Callable[[Made], Dataset]:
     """Tells the measuring of data that the case uses; making it spoils the process for measuring."""
+    used: dict[tuple[str, ...], Dataset] = {}
 
     def use(made: Made) -> Dataset:
         if made.made:
             _layers_window.start_again(f"data set {made.dataset.name} was made")
-        _layers_window.data(rows=made.dataset.rows, arrow_bytes=made.dataset.arrow_bytes)
+        used[made.dataset.paths] = made.dataset
+        rows = max(one.rows for one in used.values())
+        _layers_window.data(rows=rows, arrow_bytes=sum(one.arrow_bytes for one in used.values()))
         return made.dataset
 
     return use

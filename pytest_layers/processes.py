@@ -186,34 +186,38 @@ class Processes:
         cores: int = 0,
         keep: bool = False,
     ) -> Job:
-        """What the supervisor is told; `cores` are all that are given where it is 0."""
+        """What the supervisor is told; `cores` are all that are given where it is 0.
+
+        Raises:
+            ChildFailed: nothing can be written for the case.
+        """
         invocation = self._config.invocation_params
         settings = replace(self._settings, cores=cores or self._settings.cores)
-        temp_dir = launch.make_temp_dir()
         args = [*map(str, invocation.args), *self._own_arguments()]
         if cores:
             args.append(f"--layers-cores={cores}")
-        command = launch.child_command(
-            _nodeid(item, plan),
-            args,
-            program=sys.argv[0],
-            temp_dir=temp_dir,
-            files=_files_of_engine(item, plan) if keep else (),
-            roots=self._team_folders(plan),
-        )
-        return Job(
-            temp_dir=str(temp_dir),
-            spill_dir=spill_dir_in(str(temp_dir)),
-            command=command,
-            environment=self._environment(plan, settings, temp_dir),
-            folder=str(invocation.dir),
-            cores=_places(settings.cores),
-            timeout_seconds=self._settings.timeout_seconds,
-            output=launch.terminal_descriptors() if self._prints() else (),
-            reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
-            hard_limit_bytes=settings.hard_limit,
-            share=FINER_SHARE if finer else SHARE,
-        )
+        with launch.case_folder() as temp_dir:
+            command = launch.child_command(
+                _nodeid(item, plan),
+                args,
+                program=sys.argv[0],
+                temp_dir=temp_dir,
+                files=_files_of_engine(item, plan) if keep else (),
+                roots=self._team_folders(plan),
+            )
+            return Job(
+                temp_dir=str(temp_dir),
+                spill_dir=spill_dir_in(str(temp_dir)),
+                command=command,
+                environment=self._environment(plan, settings, temp_dir),
+                folder=str(invocation.dir),
+                cores=_places(settings.cores),
+                timeout_seconds=self._settings.timeout_seconds,
+                output=launch.terminal_descriptors() if self._prints() else (),
+                reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
+                hard_limit_bytes=settings.hard_limit,
+                share=FINER_SHARE if finer else SHARE,
+            )
 
     def _prints(self) -> bool:
         """Whether tests print straight to the terminal (`-s`)."""
@@ -242,8 +246,7 @@ class Processes:
             attempt.findings = from_json(Findings, message["findings"])
             attempt.finished = message["finished"]
         elif kind == "data":
-            attempt.rows = max(attempt.rows, message["rows"])
-            attempt.data_bytes += message["arrow_bytes"]
+            attempt.rows, attempt.data_bytes = message["rows"], message["arrow_bytes"]
         elif kind == "native":
             attempt.native, attempt.nodes = message["figures"], message["nodes"]
         elif kind == "progress":

@@ -44,6 +44,8 @@ REMAKES = 6
 NEVER_ENTERED = "`measured` was never entered"
 NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
+_OBSTACLE: pytest.StashKey[str] = pytest.StashKey()
+"""On an item that runs in place: why it can't be measured."""
 RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolation none)"
 
 
@@ -264,8 +266,10 @@ class Runner:
             failed = {v.limit: v for v in verdicts if v.outcome == "failed"}
             if not _is_left_open(attempt):
                 return tuple(failed.values())
+            # Cores are none of them: what came after the test is in its window.
+            ceilings = {limit: failed[limit] for limit in failed if limit.kind != "min_cores"}
             return tuple(
-                failed.get(limit) or judge.unmeasured(limit, NEVER_LEFT) for limit in plan.limits
+                ceilings.get(limit) or judge.unmeasured(limit, NEVER_LEFT) for limit in plan.limits
             )
         if attempt.call is None or attempt.call.skipped:
             return ()
@@ -342,10 +346,21 @@ class InPlace:
         """A supervisor looks on while the case runs."""
         if PLAN not in item.stash or item.get_closest_marker("skip"):
             return (yield)
-        with Place(self._runner.progress) as place:
-            item.config.stash[state.WINDOW] = place
-            item.config.stash[state.TEMP_DIR] = place.temp_dir
+        with contextlib.ExitStack() as ends:
+            try:
+                place = ends.enter_context(Place(self._runner.progress))
+            except LayersError as error:
+                item.stash[_OBSTACLE] = str(error)
+            else:
+                item.config.stash[state.WINDOW] = place
+                item.config.stash[state.TEMP_DIR] = place.temp_dir
             return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Without a supervisor there is nothing to set up."""
+        if _OBSTACLE in item.stash:
+            pytest.fail(item.stash[_OBSTACLE], pytrace=False)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:

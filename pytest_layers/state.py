@@ -30,7 +30,7 @@ class Window(Protocol):
         """The case runs on this engine: have it told of the window, and ask it what it knows."""
 
     def data(self, *, rows: int, arrow_bytes: int) -> None:
-        """The case works on data of `rows`, `arrow_bytes` in Arrow memory; adds to what was told before."""
+        """All that the case works on so far: `rows` of its longest data set, `arrow_bytes` of all in Arrow memory."""
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Data is being made: `done` of `total` rows."""

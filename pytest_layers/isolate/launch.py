@@ -76,6 +76,23 @@ def make_temp_dir() -> Path:
     return Path(tempfile.mkdtemp(prefix="layers-"))
 
 
+@contextlib.contextmanager
+def case_folder() -> Iterator[Path]:
+    """The folder of a case that is set up meanwhile; nothing of it is left where that fails.
+
+    Raises:
+        ChildFailed: it can't be made, or written to, as where the disk is full.
+    """
+    with contextlib.ExitStack() as undo:
+        try:
+            folder = make_temp_dir()
+            undo.callback(shutil.rmtree, folder, ignore_errors=True)
+            yield folder
+        except OSError as error:
+            raise ChildFailed(f"the case could not be set up: {error}") from None
+        undo.pop_all()
+
+
 class Supervised:
     """A supervisor at work: `with Supervised(job) as case: for message in case.messages(): ...`"""
 

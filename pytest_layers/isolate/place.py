@@ -17,10 +17,12 @@ from pytest_layers.records import from_json, spill_dir_in
 
 
 class Place(contextlib.AbstractContextManager["Place"]):
-    """The window of one case in this process; `findings` are there when it has ended."""
+    """The window of one case in this process; `findings` are there when it has ended.
+
+    To enter it raises ChildFailed where no supervisor can be started.
+    """
 
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
-        self.temp_dir = launch.make_temp_dir()
         self.findings: Findings | None = None
         self._engine: Engine | None = None
         self.nodes: list[dict[str, Any]] = []
@@ -31,7 +33,11 @@ class Place(contextlib.AbstractContextManager["Place"]):
         self.progress = progress
 
     def __enter__(self) -> Place:
-        with contextlib.ExitStack() as ends, contextlib.ExitStack() as handed:
+        with (
+            launch.case_folder() as self.temp_dir,
+            contextlib.ExitStack() as ends,
+            contextlib.ExitStack() as handed,
+        ):
             ends.callback(shutil.rmtree, self.temp_dir, ignore_errors=True)
             from_us, to_supervisor = os.pipe()
             to_us, from_supervisor = os.pipe()
@@ -83,8 +89,7 @@ class Place(contextlib.AbstractContextManager["Place"]):
 
     def data(self, *, rows: int, arrow_bytes: int) -> None:
         """The case works on this much data."""
-        self.rows = max(self.rows, rows)
-        self.data_bytes += arrow_bytes
+        self.rows, self.data_bytes = rows, arrow_bytes
 
     def start_again(self, reason: str) -> None:
         """This process can't be started anew: its figures are tainted anyway."""

@@ -98,6 +98,32 @@ def test_sales_products_and_own_data_are_data_sets(layers):
     assert ran.case("test_existing").case.size is None
 
 
+@pytest.mark.parametrize("isolation", ["case", "none"])
+def test_data_that_is_asked_for_twice_counts_once(layers, isolation):
+    layers.engines()
+    ran = layers.run(
+        """
+        import pyarrow as pa
+
+        def orders(rows):
+            yield pa.record_batch({"x": range(rows)})
+
+        def test_twice(dataset):
+            made = [dataset("orders", orders, rows=1000) for _ in range(2)]
+            assert made[0] == made[1]
+
+        def test_two(dataset):
+            dataset("orders", orders, rows=1000)
+            dataset("orders", orders, rows=500)
+        """,
+        f"--layers-isolation={isolation}",
+    )
+    assert ran.outcomes == {"passed": 2}
+    twice, two = ran.case("test_twice"), ran.case("test_two")
+    assert (twice.rows, twice.data_bytes) == (1000, 8000)
+    assert (two.rows, two.data_bytes) == (1000, 12000)
+
+
 def test_measured_narrows_the_window(layers):
     ran = layers.run(
         """

@@ -118,6 +118,26 @@ def test_rerunfailures_runs_again_what_fails_by_itself_and_the_last_run_is_judge
     assert ran.case("test_flaky_and_broken").reason == ran.verdict("test_flaky_and_broken").text
 
 
+def test_a_case_that_rerunfailures_ran_again_has_no_more_data_than_before(layers):
+    layers.engines()
+    ran = layers.run(
+        """
+        from pathlib import Path
+
+        def test_flaky(sales):
+            first = not Path("ran").exists()
+            Path("ran").touch()
+            assert not first
+        """,
+        "--layers-sizes=1k",
+        "--reruns=1",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes == {"passed": 1, "rerun": 1}
+    assert ran.case("test_flaky[1k]").rows == 1000
+    assert 80_000 < ran.case("test_flaky[1k]").data_bytes < 95_000
+
+
 def test_timeout_ends_the_test_of_a_case_and_a_plain_one(layers):
     ran = layers.run(
         HEAD

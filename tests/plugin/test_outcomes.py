@@ -1,9 +1,12 @@
 """What a test does comes out as if it had run in place; a broken limit never hides it."""
 
+import os
 import sys
 from xml.etree import ElementTree
 
 import pytest
+
+from pytest_layers.isolate import launch
 
 HEAD = """
     import warnings
@@ -440,6 +443,70 @@ def test_a_window_that_was_never_left_hides_no_broken_ceiling(layers, isolation)
         process=True,
     )
     assert ran.outcomes == {"failed": 1}
+
+
+@pytest.mark.parametrize("isolation", ["case", "none"])
+def test_what_comes_after_a_window_that_was_never_left_breaks_no_floor(layers, isolation):
+    ran = layers.run(
+        HEAD
+        + """
+    import time
+
+    @pytest.fixture
+    def slow_to_end():
+        yield
+        time.sleep(1.5)
+
+    @mark.min_cores(0.8)
+    def test_it(slow_to_end, measured):
+        measured.__enter__()
+        until = time.process_time() + 0.5
+        while time.process_time() < until:
+            pass
+    """,
+        f"--layers-isolation={isolation}",
+        process=True,
+    )
+    assert ran.outcomes == {"inconclusive": 1}
+    assert "`measured` was entered and never left" in ran.verdict("test_it").text
+
+
+@pytest.mark.parametrize("isolation", ["case", "engine", "none"])
+def test_a_case_that_can_not_be_set_up_is_one_error_and_leaves_no_folder(
+    layers, monkeypatch, isolation
+):
+    made = []
+
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device", "job.json")
+
+    def make_temp_dir():
+        made.append(layers.path / f"layers-{len(made)}")
+        made[-1].mkdir()
+        return made[-1]
+
+    monkeypatch.setattr(launch, "make_temp_dir", make_temp_dir)
+    monkeypatch.setattr(launch, "child_command", full)
+    monkeypatch.setattr(os, "pipe", full)
+    layers.engines()
+    ran = layers.run(
+        HEAD
+        + """
+    @CASE
+    def test_case(): pass
+
+    def test_engine(engine): pass
+
+    def test_plain(): pass
+    """,
+        "--layers=far",
+        f"--layers-isolation={isolation}",
+    )
+    assert ran.outcomes == {"errors": 2, "passed": 1}
+    said = "the case could not be set up: [Errno 28] No space left on device: 'job.json'"
+    assert said in " ".join(ran.section("ERROR at setup of test_case"))
+    assert len(made) == 2
+    assert not any(folder.exists() for folder in made)
 
 
 def test_arguments_may_be_longer_than_one_word_of_a_command(layers):
