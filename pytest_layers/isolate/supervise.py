@@ -198,6 +198,7 @@ class Supervisor:
 
     def _begin(self, line: bytes) -> None:
         self._usage = _usage_of(line)
+        self._reap()
         self._sampler.begin(self._usage)
         self._where.begin((decode(line) or {}).get("answers"))
         self._in_window = True

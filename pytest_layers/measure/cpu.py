@@ -10,14 +10,14 @@ its threads tell that did the work: one with little to do may be left to wait fo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from pytest_layers.measure import machine
 from pytest_layers.measure.host import system
-from pytest_layers.measure.procfs import ChildUsage, Switches, ThreadTimes
+from pytest_layers.measure.procfs import ChildUsage, Identity, Switches, ThreadTimes
 
 UNTOLD_WAIT_NANOSECONDS = 1_000_000
 """A thread that waited less since is not asked for its switches: asking is dear, and most threads sleep."""
@@ -89,6 +89,20 @@ class _Process:
     children_first: ChildUsage
 
 
+class _Dead(NamedTuple):
+    """One process that ended before the window."""
+
+    pid: int
+    started: int
+    cpu_seconds: float
+    """Of its life, and of the children that it had waited for."""
+
+    def told_seconds(self) -> float:
+        """What is told of it by now: all, once it was waited for."""
+        who = system.identity(self.pid)
+        return 0.0 if who and who.started == self.started else self.cpu_seconds
+
+
 class Processes:
     """CPU of every process seen in the window."""
 
@@ -98,8 +112,16 @@ class Processes:
         """Of processes that ended, as read last."""
         self._ended_before = 0.0
         """Of the same, from before the window: it is in what their parents are told."""
+        self._dead: list[_Dead] = []
         self.adopted = ChildUsage()
         """Of those that the supervisor waited for."""
+
+    def leave_out(self, dead: Mapping[int, Identity]) -> None:
+        """Processes that ended before the window, and are told of once somebody waits for them."""
+        self._dead = [
+            _Dead(pid, who.started, (system.cpu_seconds(pid) or 0.0) + who.children.cpu_seconds)
+            for pid, who in dead.items()
+        ]
 
     def read(self, pids: Iterable[int], *, opening: bool) -> float:
         """Read all; gives the seconds of the window so far. Those there at its opening count from now on."""
@@ -139,7 +161,8 @@ class Processes:
 
     def told_seconds(self, root: int, root_children_seconds: float) -> float:
         """By the kernel: of living processes, and of those that were waited for; the root tells of its own."""
-        told = self.adopted.cpu_seconds + root_children_seconds - self._ended_before
+        before = self._ended_before + sum(one.told_seconds() for one in self._dead)
+        told = self.adopted.cpu_seconds + root_children_seconds - before
         told += sum(one.last - one.first for one in self._alive.values())
         waited = self.children()
         return told + sum(usage.cpu_seconds for pid, usage in waited.items() if pid != root)

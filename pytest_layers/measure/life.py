@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pytest_layers.measure.findings import LifeFinding
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 
 TOUCH_BYTES_PER_SECOND = 16e9
@@ -124,6 +125,16 @@ class Life:
         held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
         self.sure = max(self.anon + self.shared, min(held, ceiling + self.shared_seen[1]))
         self.peak = max(self.peak, self.sure)
+
+    def finding(self) -> LifeFinding:
+        """What is told of it."""
+        return LifeFinding(
+            pid=self.pid,
+            name=self.name,
+            peak_bytes=self.peak,
+            at_peak_bytes=self.at_peak,
+            cpu_seconds=self.cpu_seconds - self.first_cpu_seconds,
+        )
 
     def _ceiling(self) -> int:
         """What its anonymous memory can have been, had it freed nothing of what page faults brought.

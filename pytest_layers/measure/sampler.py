@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from pytest_layers.measure import forks, machine, tree
 from pytest_layers.measure.cpu import Account, Demand
-from pytest_layers.measure.findings import Findings, LifeFinding, PointFinding
+from pytest_layers.measure.findings import Findings, PointFinding
 from pytest_layers.measure.host import system
 from pytest_layers.measure.hugepages import HugePages
-from pytest_layers.measure.life import STILL_BYTES, Life, Reading, span
+from pytest_layers.measure.life import STILL_BYTES, Reading, span
 from pytest_layers.measure.procfs import ChildUsage, Identity
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
@@ -122,13 +122,18 @@ class Sampler:
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
         self._scan()
-        reset = [process.reset_peak() for process in self._processes.values()]
+        dead = tree.dead(self._walk())
+        for pid in self._processes.keys() & dead.keys():
+            self._forget(pid)
+        refused = [pid for pid, process in self._processes.items() if not process.reset_peak()]
+        is_reset = all(map(system.is_dead, refused))
         self._cpu.threads.close()
         cpus = system.cpus_allowed(self.root)
         self._cpu = Account(cpus)
-        marks_hold = system.HAS_MARKS and all(reset)
+        self._cpu.processes.leave_out(dead)
+        marks_hold = system.HAS_MARKS and is_reset
         self._tracker = Tracker(machine.mark_slack_bytes(), len(cpus) or 1, marks_hold=marks_hold)
-        self._notes = (*system.CANNOT, *([] if all(reset) else [_NO_RESET]))
+        self._notes = (*system.CANNOT, *([] if is_reset else [_NO_RESET]))
         self._usage = usage
         self._credit = CREDIT_SECONDS
         self._in_window = True
@@ -374,7 +379,7 @@ class Sampler:
             peak_seconds=min(wall, tracker.peak_seconds),
             samples=tracker.samples,
             longest_gap_seconds=tracker.longest_gap_seconds,
-            processes=tuple(self._life(life) for life in tracker.largest()),
+            processes=tuple(life.finding() for life in tracker.largest()),
             points=tuple(
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
                 for point in tracker.points()
@@ -386,12 +391,3 @@ class Sampler:
         """The largest processes at the last reading: name, pid and bytes."""
         lives = sorted(self._tracker.lives.values(), key=lambda life: -life.sure)[:MAX_HELD]
         return [(life.name, life.pid, life.sure) for life in lives]
-
-    def _life(self, life: Life) -> LifeFinding:
-        return LifeFinding(
-            pid=life.pid,
-            name=life.name,
-            peak_bytes=life.peak,
-            at_peak_bytes=life.at_peak,
-            cpu_seconds=life.cpu_seconds - life.first_cpu_seconds,
-        )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from pytest_layers.measure.host import system
-from pytest_layers.measure.procfs import ChildUsage
+from pytest_layers.measure.procfs import ChildUsage, Identity
 
 CLEANERS = "resource_tracker"
 """In the command line of the process by which multiprocessing and loky unlink what a dead process left."""
@@ -64,6 +64,12 @@ def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
         time.sleep(0.005)
         now = time.monotonic()
         quiet = now + QUIET_SECONDS if tagged else quiet
+
+
+def dead(pids: Iterable[int]) -> dict[int, Identity]:
+    """Those that have ended, and were not waited for yet."""
+    found = {pid: system.identity(pid) for pid in pids}
+    return {pid: who for pid, who in found.items() if who and who.state in "ZX"}
 
 
 def freeze(pids: Iterable[int]) -> None:

@@ -91,6 +91,23 @@ def test_cpu_of_children_that_come_and_go(supervise):
     assert 0.78 <= measured.cpu_seconds <= 1.2
 
 
+@pytest.mark.parametrize("rest", [0, 0.3])
+def test_cpu_of_a_child_that_ended_before_the_window_and_is_waited_for_in_it(supervise, rest):
+    measured = supervise(f"""
+        rest = {rest}
+        if os.fork() == 0:
+            burn(0.4)
+            os._exit(0)
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        time.sleep(rest)
+        mark("begin")
+        os.wait()
+        burn(time.process_time() + 0.3)
+        mark("end")
+    """).measured
+    assert 0.29 <= measured.cpu_seconds <= 0.4
+
+
 def test_cpu_of_children_nobody_waits_for(supervise):
     """Where SIGCHLD is ignored the kernel forgets what children took: only looking at them tells."""
     measured = supervise("""

@@ -32,7 +32,8 @@ class World:
         self.proportional = {}
         self.frozen = set()
         self.resets = []
-        self.may_reset = True
+        self.refuses = set()
+        """Whose marks can't be reset."""
         self.last_pid = b"1"
         world = self
 
@@ -50,7 +51,7 @@ class World:
 
             def reset_peak(self):
                 world.resets.append(self.pid)
-                return world.may_reset
+                return self.pid not in world.refuses
 
             def close(self):
                 pass
@@ -85,12 +86,13 @@ class World:
         faults=10**6,
         cpu=0.0,
         told=None,
+        state="S",
     ):
         high = anon + file if high is None else high
         self.memory[pid] = Memory(high * MIB, anon * MIB, file * MIB, 0, 0)
         self.cpu[pid] = cpu
         self.who[pid] = Identity(
-            f"name{pid}", parent, 1, pid, (image or pid, 0), faults, told or ChildUsage(), "S"
+            f"name{pid}", parent, 1, pid, (image or pid, 0), faults, told or ChildUsage(), state
         )
         self.last_pid = str(max(self.who)).encode()
 
@@ -214,9 +216,17 @@ class TestWindow:
         assert world.sampler.base_bytes == 10 * MIB
 
     def test_marks_that_can_not_be_reset_are_noted(self, world):
-        world.may_reset = False
+        world.refuses = {ROOT}
         world.begin()
         assert "did not let" in world.findings().notes[0]
+
+    def test_the_mark_of_one_that_has_just_ended_is_not_missed(self, world):
+        world.set(11, 5)
+        world.poll()
+        world.set(11, 5, state="Z")
+        world.refuses = {11}
+        world.begin()
+        assert world.findings().notes == ()
 
     def test_what_was_before_is_not_in_it(self, world):
         world.set(ROOT, 900, cpu=5.0)
@@ -532,6 +542,33 @@ class TestCpu:
         world.poll()
         world.end(11)
         assert world.findings(cpu_seconds=7.25).cpu_seconds == 1.25
+
+    def test_what_a_process_burnt_that_ended_before_the_window_does_not_count_when_it_is_waited_for(
+        self, world
+    ):
+        world.set(11, 1, cpu=5.0, told=ChildUsage(1.0), state="Z")
+        world.begin()
+        world.end(11)
+        assert world.findings(cpu_seconds=6.25).cpu_seconds == 0.25
+
+    def test_nor_is_it_left_out_twice_where_it_was_seen_alive(self, world):
+        world.set(11, 1, cpu=5.0)
+        world.poll()
+        world.set(11, 1, cpu=5.0, state="Z")
+        world.begin()
+        world.end(11)
+        assert world.findings(cpu_seconds=5.25).cpu_seconds == 0.25
+
+    def test_nor_is_it_left_out_where_nobody_waits_for_it(self, world):
+        world.set(11, 1, cpu=5.0, state="Z")
+        world.begin()
+        assert world.findings(cpu_seconds=0.25).cpu_seconds == 0.25
+
+    def test_another_process_with_its_number_is_not_it(self, world):
+        world.set(11, 1, cpu=5.0, state="Z")
+        world.begin()
+        world.who[11] = world.who[11]._replace(started=99)
+        assert world.findings(cpu_seconds=5.25).cpu_seconds == 0.25
 
     def test_children_of_a_child_are_told_too(self, world):
         world.set(11, 1, cpu=5.0, told=ChildUsage(1.0))
