@@ -131,11 +131,29 @@ def parse_stat(text: str) -> Identity:
 
 def identity(pid: int) -> Identity | None:
     """Who `pid` is, or None where there is no such process."""
+    who = _identity(f"/proc/{pid}")
+    if who is None or who.state not in "ZX" or (place := folder(pid)) == f"/proc/{pid}":
+        return who
+    thread = _identity(place)
+    return who._replace(state=thread.state, image=thread.image) if thread else who
+
+
+def _identity(place: str) -> Identity | None:
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        with open(f"{place}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
             return parse_stat(file.read())
     except (OSError, ValueError):
         return None
+
+
+def folder(pid: int) -> str:
+    """Where memory and files of `pid` are told: at one of its threads where the main one alone has ended."""
+    own = f"/proc/{pid}"
+    if parse_status(_read(f"{own}/status")) is None:
+        for thread in thread_ids(pid):
+            if parse_status(_read(f"{own}/task/{thread}/status")) is not None:
+                return f"{own}/task/{thread}"
+    return own
 
 
 def is_dead(pid: int) -> bool:
@@ -147,7 +165,7 @@ def is_dead(pid: int) -> bool:
 def command_line(pid: int) -> str:
     """The command line of `pid` in one line, or an empty text."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:  # noqa: PTH123
+        with open(f"{folder(pid)}/cmdline", "rb") as file:  # noqa: PTH123
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
@@ -162,7 +180,7 @@ def all_pids() -> list[int]:
 def has_in_environment(pid: int, text: str) -> bool:
     """Whether the environment that living `pid` was started with holds `text`."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:  # noqa: PTH123
+        with open(f"{folder(pid)}/environ", "rb") as file:  # noqa: PTH123
             return text.encode() in file.read()
     except OSError:
         return False
@@ -184,7 +202,7 @@ def proportional_bytes(pid: int) -> int | None:
 
     Dear: about 14 ms per GB, and it holds the process's memory lock while it reads.
     """
-    text = _read(f"/proc/{pid}/smaps_rollup")
+    text = _read(f"{folder(pid)}/smaps_rollup")
     if not text:
         return None
     kib = 0
@@ -287,15 +305,31 @@ class Process:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._status = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+        self._folder = folder(pid)
+        self._status = os.open(f"{self._folder}/status", os.O_RDONLY | os.O_CLOEXEC)
         self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
 
     def memory(self) -> Memory | None:
         """A reading, or None when it has ended."""
+        memory = self._memory()
+        return self._memory() if memory is None and self._is_elsewhere() else memory
+
+    def _memory(self) -> Memory | None:
         try:
             return parse_status(os.pread(self._status, 16384, 0))
         except OSError:
             return None
+
+    def _is_elsewhere(self) -> bool:
+        """Whether another of its threads tells of it now: the one that did has ended."""
+        place = folder(self.pid)
+        if place == self._folder:
+            return False
+        with contextlib.suppress(OSError):
+            status = os.open(f"{place}/status", os.O_RDONLY | os.O_CLOEXEC)
+            os.close(self._status)
+            self._folder, self._status = place, status
+        return True
 
     def minor_faults(self) -> int:
         """Page faults of its life that read nothing from disk; 0 when it has ended."""
@@ -308,7 +342,7 @@ class Process:
     def reset_peak(self) -> bool:
         """Start the high-water mark anew at what is resident now; whether the kernel let us."""
         try:
-            descriptor = os.open(f"/proc/{self.pid}/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{self._folder}/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
             return False
         try:

@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from pytest_layers.measure import procfs
+
 Key = tuple[int, int]
 """Device and inode."""
 
@@ -21,7 +23,7 @@ _PREFIXES = ("/dev/shm/", "/memfd:", "/dev/zero (deleted)", "/SYSV")  # noqa: S1
 def held_open(pid: int) -> dict[Key, int]:
     """Segments that `pid` holds a descriptor of, in bytes."""
     found: dict[Key, int] = {}
-    folder = f"/proc/{pid}/fd"
+    folder = f"{procfs.folder(pid)}/fd"
     with contextlib.suppress(OSError):
         for descriptor in os.listdir(folder):  # noqa: PTH208
             path = f"{folder}/{descriptor}"
@@ -40,7 +42,7 @@ def _taken_bytes(stat: os.stat_result) -> int:
 def mapped(pid: int) -> set[Key]:
     """Segments that `pid` maps: a map outlives its descriptor."""
     with contextlib.suppress(OSError):
-        lines = Path(f"/proc/{pid}/maps").read_bytes().split(b"\n")
+        lines = Path(f"{procfs.folder(pid)}/maps").read_bytes().split(b"\n")
         return {key for line in lines if (key := _segment_of(line))}
     return set()
 
@@ -53,7 +55,7 @@ def mapped_bytes(pid: int) -> dict[Key, int]:
     found: dict[Key, int] = {}
     key: Key | None = None
     with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{pid}/smaps").read_bytes().split(b"\n"):
+        for line in Path(f"{procfs.folder(pid)}/smaps").read_bytes().split(b"\n"):
             if line.startswith(b"Pss:") and key is not None:
                 found[key] = found.get(key, 0) + int(line.split()[1]) * 1024
             elif b"-" in line[:17]:

@@ -252,3 +252,31 @@ def test_maps_of_files_are_not_judged(supervise, tmp_path):
     assert measured.file_bytes >= 200 * MIB
     assert measured.growth.lower_bytes <= 2 * MIB
     assert measured.growth.upper_bytes <= 20 * MIB
+
+
+def test_a_process_whose_main_thread_alone_has_ended_is_alive(supervise):
+    """It is measured by another of its threads, and ended with the rest."""
+    told = supervise("""
+        mark("begin")
+        reading, writing = os.pipe()
+        if os.fork() == 0:
+            def work():
+                time.sleep(0.2)
+                held = b"x" * (100 * MIB)
+                shared = shared_memory.SharedMemory(create=True, size=50 * MIB)
+                shared.buf[:] = bytes(50 * MIB)
+                burn(0.5)
+                os.write(writing, b"x")
+                time.sleep(99)
+            import ctypes
+            from multiprocessing import shared_memory
+            threading.Thread(target=work).start()
+            ctypes.CDLL(None).pthread_exit(None)
+        os.read(reading, 1)
+        mark("end")
+    """)
+    # Filling the segment takes another 50 MiB for a moment.
+    growth = told.measured.growth
+    assert 148 * MIB <= growth.lower_bytes <= growth.upper_bytes <= 215 * MIB
+    assert 0.45 <= told.measured.cpu_seconds <= 1.0
+    assert len(told.ended["left"]) == 1
