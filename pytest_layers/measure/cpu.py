@@ -21,6 +21,8 @@ from pytest_layers.measure.procfs import ChildUsage, Identity, Switches, ThreadT
 
 UNTOLD_WAIT_NANOSECONDS = 1_000_000
 """A thread that waited less since is not asked for its switches: asking is dear, and most threads sleep."""
+THREADS_SHARE = 0.5
+"""Of the descriptors that we may have: processes need some too, and of threads it is known how many are missing."""
 BUSY_SHARE = 0.5
 """A thread that worked this share of what the busiest did tells how far all were held up."""
 _NO_TIME = ThreadTimes(0, 0)
@@ -203,6 +205,7 @@ class Threads:
         self._ended: list[ThreadSeconds] = []
         self._ended_total = ThreadSeconds(0.0, 0.0, 0.0)
         """Of them: every look asks for totals, and there may be many."""
+        self._most = int(system.most_open_files() * THREADS_SHARE)
 
     def read(self, pids: Iterable[int], *, opening: bool) -> None:
         """Read all threads; those there at the opening of the window count from now on, others from nothing."""
@@ -214,7 +217,8 @@ class Threads:
                     self._meet((pid, name), opening=opening)
 
     def _meet(self, key: tuple[int, str], *, opening: bool) -> None:
-        descriptor = system.open_thread(*key)
+        room = len(self._alive) < self._most
+        descriptor = system.open_thread(*key) if room else None
         if descriptor is None:
             return
         thread = self._alive[key] = _Thread(descriptor)

@@ -18,6 +18,7 @@ from pytest_layers.records import Machine
 CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP_FILE = Path("/proc/self/cgroup")
 STAT_FILE = Path("/proc/stat")
+MEMINFO_FILE = Path("/proc/meminfo")
 _UNLIMITED_BYTES = 2**60
 """cgroup v1 writes a number near 2**63 for "no limit"."""
 
@@ -104,10 +105,21 @@ def _mem_available_bytes() -> int:
         import psutil
 
         return int(psutil.virtual_memory().available)
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) * 1024
-    return _UNLIMITED_BYTES
+    return _meminfo().get("MemAvailable", _UNLIMITED_BYTES)
+
+
+def most_bytes() -> int:
+    """RAM and swap of the whole machine: what any tree holds at most."""
+    told = _meminfo()
+    return told["MemTotal"] + told["SwapTotal"] if "MemTotal" in told else _UNLIMITED_BYTES
+
+
+def _meminfo() -> dict[str, int]:
+    """The sizes in /proc/meminfo, in bytes; none where there is no such file."""
+    if not MEMINFO_FILE.exists():
+        return {}
+    lines = [line.split() for line in MEMINFO_FILE.read_text().splitlines()]
+    return {words[0].rstrip(":"): int(words[1]) * 1024 for words in lines if words[-1] == "kB"}
 
 
 def _cgroup_used_bytes(folder: Path) -> int:

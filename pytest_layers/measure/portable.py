@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import psutil
 
 from pytest_layers.measure.procfs import (
+    MANY_FILES,
     PAGE_BYTES,
     ChildUsage,
     Identity,
@@ -140,6 +141,11 @@ def cpu_seconds(pid: int) -> float | None:
 def cpus_allowed(pid: int) -> frozenset[int]:
     """All CPUs: where a process is held to some of them others' work on the rest counts too."""
     return frozenset(range(psutil.cpu_count() or 1))
+
+
+def most_open_files() -> int:
+    """No descriptor is kept open here."""
+    return MANY_FILES
 
 
 def last_pid() -> bytes:

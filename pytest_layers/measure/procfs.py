@@ -18,6 +18,8 @@ from typing import NamedTuple
 PAGE_BYTES = mmap.PAGESIZE
 CANNOT: tuple[str, ...] = ()
 """What readings here can't tell: everything is told."""
+MANY_FILES = 2**20
+"""As many descriptors as are ever wanted."""
 HAS_MARKS = TELLS_WAITING = True
 """Whether the kernel keeps high-water marks, and says how long a thread waited for a core."""
 _MEMORY_LINES = re.compile(
@@ -217,6 +219,14 @@ def last_pid() -> bytes:
     return _read("/proc/loadavg").rsplit(b" ", 1)[-1]
 
 
+def most_open_files() -> int:
+    """How many descriptors this process may have."""
+    import resource
+
+    most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MANY_FILES if most == resource.RLIM_INFINITY else most
+
+
 def thread_ids(pid: int) -> list[str]:
     """Threads of `pid`; empty where it is gone."""
     try:
@@ -307,7 +317,11 @@ class Process:
         self.pid = pid
         self._folder = folder(pid)
         self._status = os.open(f"{self._folder}/status", os.O_RDONLY | os.O_CLOEXEC)
-        self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self._stat = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            os.close(self._status)
+            raise
 
     def memory(self) -> Memory | None:
         """A reading, or None when it has ended."""

@@ -6,6 +6,7 @@ A small credit of time is spent on finer reading while something moves, and more
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 
@@ -41,6 +42,7 @@ ALLOCATION_BYTES_PER_SECOND = 8e9
 LEAST_SLEEP_SECONDS = 0.0005
 MAX_HELD = 5
 """Processes that are told of where a case is stopped."""
+_NOT_ALL = "too many open files: not all processes could be read, so how much they held at most is not known"
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
 
@@ -93,6 +95,8 @@ class Sampler:
         self._in_window = False
         self._usage = ChildUsage()
         self._notes: tuple[str, ...] = ()
+        self._is_whole = True
+        """Whether all of the tree could be read."""
 
     @property
     def footprint_bytes(self) -> int:
@@ -121,6 +125,7 @@ class Sampler:
 
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
+        self._is_whole = True
         self._scan()
         dead = tree.dead(self._walk())
         for pid in self._processes.keys() & dead.keys():
@@ -244,7 +249,8 @@ class Sampler:
             if pid not in self._processes:
                 try:
                     self._processes[pid] = system.Process(pid)
-                except OSError:
+                except OSError as error:
+                    self._is_whole &= error.errno not in {errno.EMFILE, errno.ENFILE}
                     continue
             self._identities[pid] = who
 
@@ -372,7 +378,7 @@ class Sampler:
             others_seconds=spent.others,
             base_bytes=tracker.base_bytes,
             lower_bytes=tracker.lower_bytes,
-            upper_bytes=max(tracker.lower_bytes, upper),
+            upper_bytes=max(tracker.lower_bytes, upper if self._is_whole else machine.most_bytes()),
             file_bytes=tracker.file_bytes,
             shared_bytes=tracker.shared_bytes,
             spilled_bytes=self._spill.peak_bytes,
@@ -384,7 +390,7 @@ class Sampler:
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
                 for point in tracker.points()
             ),
-            notes=self._notes,
+            notes=(*self._notes, *([] if self._is_whole else [_NOT_ALL])),
         )
 
     def held(self) -> list[tuple[str, int, int]]:

@@ -280,3 +280,24 @@ def test_a_process_whose_main_thread_alone_has_ended_is_alive(supervise):
     assert 148 * MIB <= growth.lower_bytes <= growth.upper_bytes <= 215 * MIB
     assert 0.45 <= told.measured.cpu_seconds <= 1.0
     assert len(told.ended["left"]) == 1
+
+
+def test_many_threads_leave_open_files_for_processes_that_come_later(inner):
+    session = inner.run("""
+        import resource
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+
+        @pytest.mark.memory_ceiling("80MiB")
+        def test_it():
+            for _ in range(150):
+                threading.Thread(target=time.sleep, args=(3,), daemon=True).start()
+            time.sleep(0.5)
+            for _ in range(2):
+                if os.fork() == 0:
+                    held = b"x" * (50 << 20)
+                    time.sleep(0.5)
+                    os._exit(0)
+            os.wait(), os.wait()
+    """)
+    assert session.outcomes == {"test_it": "failed"}
+    assert "is over the ceiling of 80.0 MiB" in session.failure("test_it")

@@ -220,6 +220,13 @@ def test_oom_kills_are_counted():
     assert 0 <= machine.oom_kills() < math.inf
 
 
+def test_the_most_there_is_are_ram_and_swap(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "MEMINFO_FILE", tmp_path / "meminfo")
+    assert machine.most_bytes() > RAM
+    (tmp_path / "meminfo").write_text("MemTotal:  7 kB\nHugePages_Total:  9\nSwapTotal:  3 kB\n")
+    assert machine.most_bytes() == 10 * 1024
+
+
 def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
     assert machine.mark_slack_bytes() == 4 * 32 * PAGE_BYTES

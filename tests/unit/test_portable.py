@@ -159,7 +159,7 @@ def test_both_sources_have_the_same_functions():
     assert shared >= {
         "CANNOT", "HAS_MARKS", "TELLS_WAITING", "Process", "all_pids", "children", "command_line",
         "cpu_seconds", "cpus_allowed", "has_in_environment", "identity", "is_dead", "kill",
-        "last_pid", "open_thread", "proportional_bytes", "reap", "resume", "suspend", "switches",
+        "last_pid", "most_open_files", "open_thread", "proportional_bytes", "reap", "resume", "suspend", "switches",
         "thread_ids", "thread_times",
     }  # fmt: skip
     methods = [name for name in vars(procfs.Process) if not name.startswith("_")]

@@ -1,4 +1,5 @@
 import ctypes
+import errno
 import os
 import threading
 import time
@@ -34,11 +35,15 @@ class World:
         self.resets = []
         self.refuses = set()
         """Whose marks can't be reset."""
+        self.unopened = {}
+        """Error numbers of those whose files can't be opened."""
         self.last_pid = b"1"
         world = self
 
         class Process:
             def __init__(self, pid):
+                if pid in world.unopened:
+                    raise OSError(world.unopened[pid], "")
                 if pid not in world.memory:
                     raise OSError
                 self.pid = pid
@@ -219,6 +224,25 @@ class TestWindow:
         world.refuses = {ROOT}
         world.begin()
         assert "did not let" in world.findings().notes[0]
+
+    @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+    def test_where_files_run_out_the_upper_end_is_all_memory_there_is(self, world, number):
+        world.begin()
+        world.set(11, 5)
+        world.unopened = {11: number}
+        world.poll()
+        found = world.findings()
+        assert found.upper_bytes == machine.most_bytes() > 2**30
+        assert found.lower_bytes == 10 * MIB
+        (note,) = found.notes
+        assert note.startswith("too many open files: ")
+
+    def test_one_that_ended_before_it_was_opened_is_not_missing(self, world):
+        world.begin()
+        world.set(11, 5)
+        world.unopened = {11: errno.ENOENT}
+        world.poll()
+        assert world.findings().notes == ()
 
     def test_the_mark_of_one_that_has_just_ended_is_not_missed(self, world):
         world.set(11, 5)
@@ -622,6 +646,15 @@ class TestThreads:
 
         monkeypatch.setattr(procfs, "switches", found)
         return switches
+
+    def test_they_leave_descriptors_for_others(self, times, switches, monkeypatch):
+        monkeypatch.setattr(procfs, "most_open_files", lambda: 6)
+        threads = Threads()
+        times.update({number: ThreadTimes(0, 0) for number in range(5)})
+        threads.read([ROOT], opening=True)
+        times.update({number: ThreadTimes(SECOND, 0) for number in range(5)})
+        threads.read([ROOT], opening=False)
+        assert threads.totals().cpu == 3
 
     def test_those_of_the_opening_count_from_now_on(self, times, switches):
         threads = Threads()
