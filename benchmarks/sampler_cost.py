@@ -3,8 +3,8 @@
     python benchmarks/sampler_cost.py [--counts 1,10,50] [--threads 1,16] [--seconds 3]
 
 Every child forks so many processes with so many threads each, idle or spinning; the supervisor's CPU time is read
-from `/proc` at both ends. Takes a minute. Exits 1 where a share is above what README claims, of a quiet machine: 2.4 %
-of a core for one process, 4 % for ten, 12 % for fifty; other counts are not judged.
+from `/proc` at both ends. Takes a minute. Exits 1 where a share is above what README claims, of a quiet machine: 4 %
+of a core for one process, 5 % for ten, 15 % for fifty; other counts are not judged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pytest_layers.measure.findings import Findings
 from pytest_layers.records import Measurement, from_json
 
 KINDS = ("idle", "busy")
-MOST = {1: 0.024, 10: 0.04, 50: 0.12}
+MOST = {1: 0.04, 10: 0.05, 50: 0.15}
 """The share of a core at most, by the number of processes: as README has it."""
 
 
