@@ -65,7 +65,7 @@ def outcome(
     while len(runs) < repeat:
         measurement = run(wanted, noise, cpu_seconds, contended=contended)
         runs.append([limits.judge(LIMIT, measurement, GROUND)])
-        if not repeats.worth_repeating(runs, cpu_seconds):
+        if not repeats.worth_repeating(runs, cpu_seconds, GROUND.cores_given):
             break
     (verdict,) = repeats.together(runs)
     return verdict.outcome, len(runs)

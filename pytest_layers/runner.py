@@ -136,7 +136,7 @@ class Runner:
             return False
         if len(runs) >= self._settings.repeat or _is_left_open(attempt):
             return False
-        return repeats.worth_repeating(runs, measurement.cpu_seconds)
+        return repeats.worth_repeating(runs, measurement.cpu_seconds, measurement.cores_given)
 
     def _judge_speedup(self, item: pytest.Item, plan: Plan, result: CaseResult) -> CaseResult:
         """The result with the verdict on `min_speedup`, where that is a limit of the case."""

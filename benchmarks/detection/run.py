@@ -16,6 +16,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -39,9 +40,10 @@ NO_PLUGINS = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 ALONE = ("-p", "pytest_layers.plugin", "-p", "no:cacheprovider")
 """No other plugin, which every case would import again."""
 HOG = """
-import time
+import os, time
+parent = os.getppid()
 held = b"x" * (300 << 20)
-while True:
+while os.getppid() == parent:
     more = b"x" * (100 << 20)
     time.sleep(0.5)
     del more
@@ -127,6 +129,7 @@ def parsed() -> argparse.Namespace:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     options = parsed()
     loads = [int(word) for word in options.loads.split(",")]
     passes = read(options.output)

@@ -22,7 +22,7 @@ Run = Sequence[Verdict]
 """The verdicts on one run of a case."""
 
 
-def worth_repeating(runs: Sequence[Run], cpu_seconds: float) -> bool:
+def worth_repeating(runs: Sequence[Run], cpu_seconds: float, cores_given: int) -> bool:
     """Whether a further run, read more finely, may settle a verdict; `cpu_seconds` are the last run's."""
     settled = together(runs)
     if any(v.outcome == "failed" and v.limit.kind != "min_cores" for v in settled):
@@ -30,7 +30,8 @@ def worth_repeating(runs: Sequence[Run], cpu_seconds: float) -> bool:
     doubtful = {v.limit.kind for v in settled if v.outcome == "inconclusive"}
     if len(runs) < BROKEN_RUNS and any(map(_breaks_floor, settled)):
         doubtful.add("min_cores")
-    if cpu_seconds < LEAST_CPU_SECONDS:
+    too_high = any(v.limit_value > cores_given for v in settled if v.limit.kind == "min_cores")
+    if too_high or cpu_seconds < LEAST_CPU_SECONDS:
         doubtful.discard("min_cores")
     return bool(doubtful)
 

@@ -18,7 +18,12 @@ _TIMES = (
     "cores_wanted_lower",
     "cores_wanted_upper",
 )
-_UNITS = {"memory_ceiling": "bytes", "min_cores": "cores", "min_speedup": "times"}
+_UNITS = {
+    "memory_ceiling": "bytes",
+    "max_spill": "bytes",
+    "min_cores": "cores",
+    "min_speedup": "times",
+}
 
 
 def properties(result: CaseResult) -> list[tuple[str, object]]:
@@ -77,8 +82,8 @@ def _judged(verdict: Verdict) -> Iterator[tuple[str, object]]:
 
 
 def _prefix(limit: Limit) -> str:
-    """The kind; a ceiling of the total beside one of the growth needs a name of its own."""
-    return f"{limit.kind}.total" if limit.of == "total" else limit.kind
+    """The kind; a ceiling of the total or of a node beside one of the growth needs a name of its own."""
+    return f"{limit.kind}.{limit.of}" if limit.of in {"total", "node"} else limit.kind
 
 
 def _number(value: float, unit: str) -> float:

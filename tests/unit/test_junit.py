@@ -2,6 +2,8 @@
 
 import dataclasses
 
+import pytest
+
 from pytest_layers.records import (
     Bracket,
     Case,
@@ -116,9 +118,10 @@ def test_a_ceiling_is_in_whole_bytes():
     }
 
 
-def test_a_ceiling_of_the_total_has_a_name_of_its_own():
-    assert "layers.memory_ceiling.total.limit_bytes" in judged(
-        Limit("memory_ceiling", "1 KiB", of="total"), 1024.0, 2048.0
+@pytest.mark.parametrize("of", ["total", "node"])
+def test_a_ceiling_of_another_kind_than_the_growth_has_a_name_of_its_own(of):
+    assert f"layers.memory_ceiling.{of}.limit_bytes" in judged(
+        Limit("memory_ceiling", "1 KiB", of=of), 1024.0, 2048.0
     )
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from pytest_layers.judge import repeats
@@ -5,6 +7,7 @@ from pytest_layers.records import Limit, Verdict
 
 ENOUGH, SHORT = 2.0, 0.1
 """CPU seconds of a run."""
+CORES = 2
 
 
 def verdict(kind, outcome):
@@ -37,7 +40,7 @@ class TestWorthRepeating:
         ],
     )
     def test_what_is_sure_is_not(self, runs):
-        assert not repeats.worth_repeating(runs, ENOUGH)
+        assert not repeats.worth_repeating(runs, ENOUGH, CORES)
 
     @pytest.mark.parametrize(
         "runs",
@@ -52,11 +55,16 @@ class TestWorthRepeating:
         ],
     )
     def test_what_is_in_doubt_is(self, runs):
-        assert repeats.worth_repeating(runs, ENOUGH)
+        assert repeats.worth_repeating(runs, ENOUGH, CORES)
 
     def test_a_window_too_short_for_cores_is_not(self):
-        assert not repeats.worth_repeating([[DOUBTFUL]], SHORT)
-        assert repeats.worth_repeating([[DOUBTFUL, NEAR]], SHORT)
+        assert not repeats.worth_repeating([[DOUBTFUL]], SHORT, CORES)
+        assert repeats.worth_repeating([[DOUBTFUL, NEAR]], SHORT, CORES)
+
+    def test_a_floor_above_the_cores_given_is_not(self):
+        high = dataclasses.replace(DOUBTFUL, limit_value=CORES + 1)
+        assert not repeats.worth_repeating([[high]], ENOUGH, CORES)
+        assert repeats.worth_repeating([[high, NEAR]], ENOUGH, CORES)
 
 
 class TestTogether:
