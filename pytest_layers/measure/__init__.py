@@ -1,22 +1,22 @@
 """What it cost: readings of a process tree from outside, and the measurement made of them.
 
-    machine   cores and memory that this process may use
-    host      which of the next two reads
-    procfs    read one process (Linux)
-    portable  read one process through psutil (macOS, Windows)
-    hugepages what page faults put into huge pages
-    segments  shared memory of a tree, each segment once
-    spill     files in the spill folder of a case
-    tree      which processes belong to the case
-    cpu       CPU and waiting of a tree, of processes that ended too
-    life      what readings say of one process (pure)
-    forks     processes that share an image since a fork
-    twins     processes that share pages since a fork (pure)
-    unseen    processes that ended between two readings (pure)
-    tracker   readings -> bounds on the tree's peak, timeline (pure)
-    stacks    what was seen running -> the line that ran near the peak, or alone (pure)
-    sampler   when to read what, at what cost
-    reduce    what the sampler found -> Measurement (pure)
+    machine    cores and memory that this process may use
+    host       which of the next two reads
+    procfs     read one process (Linux)
+    portable   read one process through psutil (macOS, Windows)
+    pagefaults what page faults of the whole machine brought, in huge pages and in all
+    segments   shared memory of a tree, each segment once
+    spill      files in the spill folder of a case
+    tree       which processes belong to the case
+    cpu        CPU and waiting of a tree, of processes that ended too
+    life       what readings say of one process (pure)
+    forks      processes that share an image since a fork
+    twins      processes that share pages since a fork (pure)
+    unseen     processes that ended between two readings (pure)
+    tracker    readings -> bounds on the tree's peak, timeline (pure)
+    stacks     what was seen running -> the line that ran near the peak, or alone (pure)
+    sampler    when to read what, at what cost
+    reduce     what the sampler found -> Measurement (pure)
 
 All but `machine` and `reduce` run in the supervisor and, on Linux, use the standard library alone.
 """

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pytest_layers.measure.host import system
 from pytest_layers.measure.life import STILL_BYTES, Reading
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory, Process
-from pytest_layers.measure.twins import Held
+from pytest_layers.records import Bracket
 
 
 def numbers(images: Mapping[int, tuple[int, int]]) -> dict[int, int]:
@@ -18,7 +18,7 @@ def numbers(images: Mapping[int, tuple[int, int]]) -> dict[int, int]:
     return {pid: min(pids) for pids in members.values() if len(pids) > 1 for pid in pids}
 
 
-def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int, Held]:
+def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int, Bracket]:
     """What each family holds, where all of its members could be read."""
     families: dict[int, list[Reading]] = {}
     for twin in twins:
@@ -27,7 +27,7 @@ def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int
     return {number: size for number, size in found.items() if size is not None}
 
 
-def _held(members: list[Reading], processes: Mapping[int, Process]) -> Held | None:
+def _held(members: list[Reading], processes: Mapping[int, Process]) -> Bracket | None:
     """Proportional sizes are read in turn: what a member gives up meanwhile, the others hold more of when theirs come.
 
     So much less is sure.
@@ -37,7 +37,7 @@ def _held(members: list[Reading], processes: Mapping[int, Process]) -> Held | No
     if len(read) < len(members):
         return None
     lost = sum(_lost(member, processes[member.pid]) for member in members)
-    return Held(max(0, sum(read) - lost), sum(read))
+    return Bracket(max(0, sum(read) - lost), sum(read))
 
 
 def _lost(member: Reading, process: Process) -> int:
@@ -46,7 +46,7 @@ def _lost(member: Reading, process: Process) -> int:
     if now is None:
         return held.anon + held.swap
     fell = held.anon + held.swap - now.anon - now.swap
-    return max(0, fell) + (process.minor_faults() - member.faults) * PAGE_BYTES
+    return max(0, fell) + max(0, process.minor_faults() - member.faults) * PAGE_BYTES
 
 
 def adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:

@@ -113,7 +113,7 @@ def identity(pid: int) -> Identity | None:
 def is_dead(pid: int) -> bool:
     """Whether `pid` is gone or a zombie."""
     who = identity(pid)
-    return who is None or who.state == "Z"
+    return who is None or who.is_dead
 
 
 def command_line(pid: int) -> str:

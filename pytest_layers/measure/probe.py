@@ -76,7 +76,7 @@ class Probe:
         """Whether those watched are the processes they were, and the folder is there."""
         for pid, first in self._watched.items():
             now = system.identity(pid)
-            if first is None or now is None or now.state in "ZX" or now.started != first.started:
+            if first is None or now is None or now.is_dead or now.started != first.started:
                 return False
         cut = self._lifeline and select.select([self._lifeline], [], [], 0)[0]
         return not cut and self._folder.exists()

@@ -86,6 +86,11 @@ class Identity(NamedTuple):
     """Of its children that ended and were waited for; their sizes are not told here."""
     state: str
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether it has ended, and only waits to be waited for."""
+        return self.state in "ZX"
+
 
 class ThreadTimes(NamedTuple):
     """CPU and run-queue time of one thread, in nanoseconds."""
@@ -134,7 +139,7 @@ def parse_stat(text: str) -> Identity:
 def identity(pid: int) -> Identity | None:
     """Who `pid` is, or None where there is no such process."""
     who = _identity(f"/proc/{pid}")
-    if who is None or who.state not in "ZX" or (place := folder(pid)) == f"/proc/{pid}":
+    if who is None or not who.is_dead or (place := folder(pid)) == f"/proc/{pid}":
         return who
     thread = _identity(place)
     return who._replace(state=thread.state, image=thread.image) if thread else who
@@ -142,7 +147,7 @@ def identity(pid: int) -> Identity | None:
 
 def _identity(place: str) -> Identity | None:
     try:
-        with open(f"{place}/stat", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
+        with open(f"{place}/stat", encoding="utf-8", errors="replace") as file:
             return parse_stat(file.read())
     except (OSError, ValueError):
         return None
@@ -161,13 +166,13 @@ def folder(pid: int) -> str:
 def is_dead(pid: int) -> bool:
     """Whether `pid` is gone or a zombie."""
     who = identity(pid)
-    return who is None or who.state in "ZX"
+    return who is None or who.is_dead
 
 
 def command_line(pid: int) -> str:
     """The command line of `pid` in one line, or an empty text."""
     try:
-        with open(f"{folder(pid)}/cmdline", "rb") as file:  # noqa: PTH123
+        with open(f"{folder(pid)}/cmdline", "rb") as file:
             return file.read().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
@@ -176,13 +181,13 @@ def command_line(pid: int) -> str:
 def all_pids() -> list[int]:
     """Every process of the machine but this one."""
     own = os.getpid()
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own]  # noqa: PTH208
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) != own]
 
 
 def has_in_environment(pid: int, text: str) -> bool:
     """Whether the environment that living `pid` was started with holds `text`."""
     try:
-        with open(f"{folder(pid)}/environ", "rb") as file:  # noqa: PTH123
+        with open(f"{folder(pid)}/environ", "rb") as file:
             return text.encode() in file.read()
     except OSError:
         return False
@@ -192,7 +197,7 @@ def children(pid: int) -> list[int]:
     """Direct children of `pid`, by every one of its threads."""
     found: list[int] = []
     with contextlib.suppress(OSError):
-        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208  (scanned often)
+        for thread in os.listdir(f"/proc/{pid}/task"):
             text = _read(f"/proc/{pid}/task/{thread}/children")
             if text:
                 found += [int(child) for child in text.split()]
@@ -230,7 +235,7 @@ def most_open_files() -> int:
 def thread_ids(pid: int) -> list[str]:
     """Threads of `pid`; empty where it is gone."""
     try:
-        return os.listdir(f"/proc/{pid}/task")  # noqa: PTH208
+        return os.listdir(f"/proc/{pid}/task")
     except OSError:
         return []
 

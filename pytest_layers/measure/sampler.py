@@ -14,13 +14,13 @@ from pytest_layers.measure import forks, machine, tree
 from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, PointFinding
 from pytest_layers.measure.host import system
-from pytest_layers.measure.hugepages import HugePages
 from pytest_layers.measure.life import STILL_BYTES, Reading, span
+from pytest_layers.measure.pagefaults import PageFaults
 from pytest_layers.measure.procfs import ChildUsage, Identity
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, tree_upper
-from pytest_layers.measure.twins import Held
+from pytest_layers.records import Bracket
 
 SHARE = 0.01
 """Of one core, spent on reading memory and CPU; what is read seldom is paid for apart."""
@@ -75,7 +75,7 @@ class Sampler:
         self._gone: dict[int, int] = {}
         """Start times of processes that have ended but may still be listed."""
         self._cpu = Account()
-        self._huge_pages = HugePages()
+        self._page_faults = PageFaults()
         self._tracker = Tracker(machine.mark_slack_bytes())
         self._started = clock()
         self._last_pid = b""
@@ -178,7 +178,7 @@ class Sampler:
             readings,
             segment_bytes=self._segment_bytes,
             doubtful_bytes=self._segments.doubtful_bytes,
-            huge_bytes=self._huge_pages.faulted_bytes(),
+            huge_bytes=self._page_faults.huge_bytes(),
             faulted_bytes=self._faulted_since(faulted, readings),
             proportional=proportional,
             names={pid: who.name for pid, who in self._identities.items()},
@@ -193,12 +193,12 @@ class Sampler:
 
     def _faulted_bytes(self) -> int | None:
         """It is as dear to read as a process; where there is one alone, no other can end."""
-        return self._huge_pages.all_faulted_bytes() if len(self._processes) > 1 else None
+        return self._page_faults.all_bytes() if len(self._processes) > 1 else None
 
     def _faulted_since(self, before: int | None, readings: list[Reading]) -> tuple[int, int] | None:
         """With what it is now, where that is asked for."""
         ended = before is not None and self._tracker.gone(readings)
-        after = self._huge_pages.all_faulted_bytes() if ended else before
+        after = self._page_faults.all_bytes() if ended else before
         return None if before is None or after is None else (before, after)
 
     def delay_seconds(self) -> float:
@@ -223,7 +223,7 @@ class Sampler:
 
     def close(self) -> None:
         """Give all descriptors back."""
-        self._huge_pages.close()
+        self._page_faults.close()
         self._cpu.threads.close()
         for process in self._processes.values():
             process.close()
@@ -244,7 +244,7 @@ class Sampler:
         self._gone = {pid: self._gone[pid] for pid in found if pid in self._gone}
         for pid in (*found, *self._processes.keys() - set(found)):
             who = system.identity(pid)
-            if who is None or who.state in "ZX" or self._gone.get(pid) == who.started:
+            if who is None or who.is_dead or self._gone.get(pid) == who.started:
                 continue
             if pid not in self._processes:
                 try:
@@ -304,7 +304,7 @@ class Sampler:
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
-    def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, Held] | None:
+    def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, Bracket] | None:
         """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""
         twins = [reading for reading in readings if reading.family]
         self._has_twins = bool(twins)

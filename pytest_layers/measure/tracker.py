@@ -45,6 +45,7 @@ from pytest_layers.measure.life import (
 )
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.unseen import Ended, Stretch, Told, Unseen
+from pytest_layers.records import Bracket
 
 MAX_POINTS = 400
 MAX_NAMED = 10
@@ -113,7 +114,7 @@ class Tracker:
         doubtful_bytes: int = 0,
         huge_bytes: int = 0,
         faulted_bytes: tuple[int, int] | None = None,
-        proportional: dict[int, twins.Held] | None = None,
+        proportional: dict[int, Bracket] | None = None,
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
     ) -> None:
@@ -122,8 +123,8 @@ class Tracker:
         `segment_bytes`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the
         tree's; those that appear in the window count in the upper bound alone. `huge_bytes`: what page faults put into
         huge pages of the whole machine since boot; `faulted_bytes`: into all pages, before `readings` and after them,
-        where it was read. `proportional`: by family, where it was read now. A process that is missing from `readings`
-        has ended.
+        where it was read. `proportional`: what a family holds, where it was read now. A process that is missing from
+        `readings` has ended.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
@@ -139,7 +140,7 @@ class Tracker:
         lower = self._lower(checked, segment_bytes)
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
-            self._twins.check(family, size.most, members)
+            self._twins.check(family, size.upper_bytes, members)
         if not self.samples:
             self.base_bytes, self._huge_base = self.footprint_bytes, huge_bytes
         if lower > self.lower_bytes:
@@ -202,12 +203,12 @@ class Tracker:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
             life.reset_faults, life.reset_huge, life.is_unmarked = 0, self._huge, True
 
-    def _lower(self, checked: dict[int, twins.Held], segment_bytes: int) -> int:
+    def _lower(self, checked: dict[int, Bracket], segment_bytes: int) -> int:
         """Footprint at this reading; for an unread family no more than its largest member is sure."""
         alone, families = twins.split(self.lives.values())
         total = sum(life.anon for life in alone)
         for family, lives in families.items():
-            read = checked[family].least if family in checked else 0
+            read = checked[family].lower_bytes if family in checked else 0
             total += max(read, self._twins.lower(family, lives))
         self.footprint_bytes = total + segment_bytes
         if len(self.lives) != 1:
@@ -216,7 +217,7 @@ class Tracker:
         unmapped = min(self._segment_bytes, segment_bytes) - life.shared_seen[1]
         return max(self.footprint_bytes, life.sure + max(0, unmapped))
 
-    def _upper(self, lives: list[Life], checked: dict[int, twins.Held], segment_bytes: int) -> int:
+    def _upper(self, lives: list[Life], checked: dict[int, Bracket], segment_bytes: int) -> int:
         """Bound on the footprint since the last reading, by whichever way of counting shared memory is tighter."""
         alone, families = twins.split(lives)
         slack = self.slack_bytes * len(lives)
@@ -224,7 +225,7 @@ class Tracker:
         unmapped = self._unmapped(lives, segments)
         apart = sum(life.upper for life in alone) + segments
         for family, members in families.items():
-            read = checked[family].most if family in checked else None
+            read = checked[family].upper_bytes if family in checked else None
             apart += self._twins.upper(family, members, read)
         if families:
             return apart + slack

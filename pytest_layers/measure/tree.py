@@ -69,7 +69,7 @@ def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
 def dead(pids: Iterable[int]) -> dict[int, Identity]:
     """Those that have ended, and were not waited for yet."""
     found = {pid: system.identity(pid) for pid in pids}
-    return {pid: who for pid, who in found.items() if who and who.state in "ZX"}
+    return {pid: who for pid, who in found.items() if who and who.is_dead}
 
 
 def freeze(pids: Iterable[int]) -> None:

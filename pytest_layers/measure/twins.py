@@ -7,17 +7,9 @@ they can have added no more than they newly touched, and lost no more than they 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from pytest_layers.measure.life import STILL_BYTES, Life
 from pytest_layers.measure.procfs import PAGE_BYTES
-
-
-class Held(NamedTuple):
-    """Bounds on what a family holds, in bytes: its members' proportional sizes are not of one moment."""
-
-    least: int
-    most: int
 
 
 def split(lives: Iterable[Life]) -> tuple[list[Life], dict[int, list[Life]]]:

@@ -263,7 +263,7 @@ def test_a_process_whose_main_thread_alone_has_ended_is_alive(supervise):
             def work():
                 time.sleep(0.2)
                 held = b"x" * (100 * MIB)
-                shared = shared_memory.SharedMemory(create=True, size=50 * MIB)
+                shared = shared_memory.SharedMemory(tag, create=True, size=50 * MIB)
                 shared.buf[:] = bytes(50 * MIB)
                 burn(0.5)
                 os.write(writing, b"x")

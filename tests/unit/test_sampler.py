@@ -9,7 +9,7 @@ import pytest
 
 from pytest_layers.measure import cpu, machine, procfs, sampler, tree
 from pytest_layers.measure.cpu import Processes, Threads
-from pytest_layers.measure.hugepages import HugePages
+from pytest_layers.measure.pagefaults import PageFaults
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Switches, ThreadTimes
 from pytest_layers.measure.sampler import Sampler
 
@@ -361,7 +361,7 @@ class TestPageFaultsOfTheMachine:
             found.append(pages)
             return len(found) * 3 * MIB
 
-        monkeypatch.setattr(HugePages, "all_faulted_bytes", faulted)
+        monkeypatch.setattr(PageFaults, "all_bytes", faulted)
         return found
 
     def test_they_bound_it_from_before_its_last_reading_to_after_its_end(self, world, asked):

@@ -9,8 +9,8 @@ from pytest_layers.measure.life import TICK_SECONDS, Reading
 from pytest_layers.measure.life import TOUCH_BYTES_PER_SECOND as TOUCHED
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Tracker, tree_upper
-from pytest_layers.measure.twins import Held
 from pytest_layers.measure.unseen import MAX_STRETCHES, Told, Unseen
+from pytest_layers.records import Bracket
 
 MIB = 2**20
 SLACK = 0
@@ -42,7 +42,7 @@ class Watched:
             busy,
             segment_bytes=segments * MIB,
             proportional={
-                key: Held(size * MIB, size * MIB) for key, size in (proportional or {}).items()
+                key: Bracket(size * MIB, size * MIB) for key, size in (proportional or {}).items()
             },
         )
         self.seconds += 1.0
@@ -595,7 +595,7 @@ class World:
         for pid, family in families.items():
             size = sum(UNIT / holders[page] for page in self.processes[pid].anon)
             found[family] = found.get(family, 0) + size
-        return {family: Held(round(size), round(size)) for family, size in found.items()}
+        return {family: Bracket(round(size), round(size)) for family, size in found.items()}
 
     def read(self, who, amount):
         """One reading of all, sometimes with proportional sizes of twins; then marks are reset, as by the sampler."""

@@ -18,7 +18,7 @@ FOLDER = Path("/sys/kernel/mm/transparent_hugepage")
 VMSTAT = Path("/proc/vmstat")
 
 
-class HugePages:
+class PageFaults:
     """The kernel's counters, kept open: reading one costs some microseconds, /proc/vmstat 30."""
 
     def __init__(self, folder: Path = FOLDER, vmstat: Path = VMSTAT) -> None:
@@ -29,16 +29,16 @@ class HugePages:
         if not counted and (folder / "hpage_pmd_size").exists():
             self._page_bytes = int((folder / "hpage_pmd_size").read_text())
 
-    def faulted_bytes(self) -> int:
+    def huge_bytes(self) -> int:
         """What page faults put into huge pages since boot, of all processes."""
         if self._page_bytes:
             return (self._counted(b"\nthp_fault_alloc ") or 0) * self._page_bytes
         return sum(int(os.pread(file, 32, 0)) * size for file, size in self._counters.items())
 
-    def all_faulted_bytes(self) -> int | None:
+    def all_bytes(self) -> int | None:
         """What page faults put into pages of any size since boot, of all processes; None where it is not told."""
         faults = self._counted(b"\npgfault ")
-        return None if faults is None else faults * PAGE_BYTES + self.faulted_bytes()
+        return None if faults is None else faults * PAGE_BYTES + self.huge_bytes()
 
     def _counted(self, name: bytes) -> int | None:
         text = os.pread(self._vmstat, 65536, 0) if self._vmstat >= 0 else b""
