@@ -47,7 +47,7 @@ CASES = (
 @pytest.mark.memory_ceiling("150MiB", of="node")
 @pytest.mark.memory_ceiling("300MiB")
 @pytest.mark.min_cores(1.2)
-def test_one_holds_and_all_spin(engine):
+def test_one_holds_and_all_spin(engine, measured):
     def work(number):
         import time
 
@@ -57,7 +57,10 @@ def test_one_holds_and_all_spin(engine):
             pass
         del block
 
-    on_nodes(engine, work)
+    # What nodes start for Python costs them more than the work where they are slow.
+    on_nodes(engine, sleeping(0))
+    with measured:
+        on_nodes(engine, work)
 """
 )
 
@@ -206,7 +209,7 @@ def check(ran):
     assert least.growth.upper_bytes / MIB < 15
     assert [node.cores for node in cost.nodes] == [1, 1]
     assert cost.cores_given == 2
-    assert all(1 <= node.cpu_seconds < 2 for node in cost.nodes)
+    assert all(1 <= node.cpu_seconds < 2 for node in cost.nodes), cost.nodes
     outcomes = {verdict.limit.of or "cores": verdict.outcome for verdict in case.verdicts}
     assert outcomes == {"node": "failed", "growth": "passed", "cores": "passed"}
     assert most.name in ran.out
