@@ -13,6 +13,7 @@ import pytest
 from pytest_layers.engines import BUILTIN
 from pytest_layers.records import CaseResult, Run
 from pytest_layers.report import document
+from pytest_layers.settings import default_cache_dir, resolve
 
 pytestmark = pytest.mark.real
 
@@ -73,13 +74,19 @@ class Session:
 
 
 @pytest.fixture(scope="module")
-def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """One run over all engines; its data come from the user's cache, as they take a gigabyte."""
+def session(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """One run over all engines; its data are kept where those of this run are, as they take a gigabyte."""
     folder = tmp_path_factory.mktemp("examples")
     report = folder / "run.json"
+    cache = resolve(pytestconfig).cache_dir or default_cache_dir()
     command = [sys.executable, "-m", "pytest", EXAMPLES, "--layers=all", "--xfail-tb"]
     ended = subprocess.run(
-        [*command, f"--layers-report={report}", "-p", "no:cacheprovider"],
+        [
+            *command,
+            f"--layers-report={report}",
+            f"--layers-cache-dir={cache}",
+            *("-p", "no:cacheprovider"),
+        ],
         cwd=folder,
         env={name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"},
         stdout=subprocess.PIPE,
