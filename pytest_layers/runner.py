@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from pytest_layers import state
 from pytest_layers.attempt import Attempt, how_it_ended, phase_of_death
@@ -24,7 +26,7 @@ from pytest_layers.judge import repeats, speedup
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.findings import Findings
 from pytest_layers.outcome import conclude, drawn, expect_stop, failed_report, has_passed, went_well
-from pytest_layers.processes import Processes, Progress
+from pytest_layers.processes import Processes
 from pytest_layers.records import (
     CaseResult,
     Limit,
@@ -39,8 +41,13 @@ from pytest_layers.records import (
 from pytest_layers.settings import default_cache_dir
 from pytest_layers.survival import survival
 
+if TYPE_CHECKING:
+    from pytest_layers.report.progress import TerminalProgress
+
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
+QUIET_SECONDS = 1.5
+"""A shorter wait for another session is not worth a line."""
 NEVER_ENTERED = "`measured` was never entered"
 NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
@@ -52,7 +59,7 @@ RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolatio
 class Runner:
     """Runs cases of one session, one at a time on this machine."""
 
-    def __init__(self, config: pytest.Config, progress: Progress) -> None:
+    def __init__(self, config: pytest.Config, progress: TerminalProgress) -> None:
         self._config = config
         self._settings = config.stash[state.SETTINGS]
         self._progress = progress
@@ -197,7 +204,7 @@ class Runner:
         raise LayersError(f"{plan.case.nodeid}: more than {REMAKES} times anew: {attempt.again}")
 
     @property
-    def progress(self) -> Progress:
+    def progress(self) -> TerminalProgress:
         """Who is told of data being made."""
         return self._progress
 
@@ -301,13 +308,24 @@ class Runner:
         lock = FileLock(folder / "machine.lock")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            lock.acquire()
+            self._acquire(lock, folder)
         except OSError as error:
             raise LayersError(f"can't write in {folder} (--layers-cache-dir): {error}") from error
         try:
             yield
         finally:
             lock.release()
+
+    def _acquire(self, lock: FileLock, folder: Path) -> None:
+        """Wait for the case of another session, and say so."""
+        try:
+            lock.acquire(timeout=QUIET_SECONDS)
+        except Timeout:
+            self._progress.waits(folder)
+            try:
+                lock.acquire()
+            finally:
+                self._progress.goes_on()
 
 
 def _nodes(attempt: Attempt) -> Iterator[Node]:

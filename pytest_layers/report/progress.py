@@ -1,9 +1,10 @@
-"""What the terminal shows while data is being made."""
+"""What the terminal shows while a case can't start: data being made, the case of another session."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from pytest_layers.report.text import progress_line
@@ -21,6 +22,7 @@ class TerminalProgress:
         self._making: tuple[str, int] | None = None
         self._started = 0.0
         self._shown = False
+        self._has_waited = False
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """`done` of `total` rows of `what` are made."""
@@ -30,6 +32,17 @@ class TerminalProgress:
             self._show(progress_line(what, done, total))
         if done >= total:
             self._end()
+
+    def waits(self, folder: Path) -> None:
+        """A case waits for that of another session with this cache folder; said once where no line is rewritten."""
+        self._end()
+        if self._reporter is not None and (self._reporter.isatty or not self._has_waited):
+            self._show(f"waiting for the case of another session that keeps its data in {folder}")
+        self._has_waited = True
+
+    def goes_on(self) -> None:
+        """It waits no more."""
+        self._end()
 
     def _show(self, line: str) -> None:
         if self._reporter.isatty:
@@ -41,4 +54,4 @@ class TerminalProgress:
     def _end(self) -> None:
         if self._shown and self._reporter.isatty:
             self._reporter.rewrite("", erase=True)
-        self._making = None
+        self._making, self._shown = None, False

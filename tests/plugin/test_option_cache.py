@@ -1,5 +1,9 @@
 """`--layers-cache-dir` and `--layers-cache-size`: where data sets are kept, and how many."""
 
+import threading
+
+from filelock import FileLock
+
 TEXT = """
     def test_it(sales):
         print("PATH", sales.path)
@@ -49,3 +53,27 @@ def test_without_it_the_users_own_cache_folder_is_used(layers, monkeypatch):
     layers.write("test_it.py", TEXT)
     layers.bare(*IN_PLACE, process=True, autoload=False)
     assert kept(layers.path / "xdg" / "pytest-layers") == ["1000"]
+
+
+def test_the_case_of_another_session_with_the_same_folder_is_waited_for(layers):
+    lock = FileLock(layers.cache / "machine.lock", thread_local=False)
+
+    def let_go():
+        layers.write("let-go", "")
+        lock.release()
+
+    lock.acquire()
+    threading.Timer(3, let_go).start()
+    ran = layers.run(
+        """
+        from pathlib import Path
+
+        def test_it(size):
+            assert (Path(__file__).parent / "let-go").exists()
+        """,
+        "--layers-sizes=1k",
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 1}
+    told = f"waiting for the case of another session that keeps its data in {layers.cache}"
+    assert ran.lines.count(told) == 1
