@@ -9,7 +9,6 @@ import contextlib
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from filelock import FileLock, Timeout
@@ -38,16 +37,12 @@ from pytest_layers.records import (
     Verdict,
     from_json,
 )
+from pytest_layers.report.progress import QUIET_SECONDS, TerminalProgress
 from pytest_layers.settings import default_cache_dir
 from pytest_layers.survival import survival
 
-if TYPE_CHECKING:
-    from pytest_layers.report.progress import TerminalProgress
-
 REMAKES = 6
 """How many data sets one case may have made before its own run: each costs a start."""
-QUIET_SECONDS = 1.5
-"""A shorter wait for another session is not worth a line."""
 NEVER_ENTERED = "`measured` was never entered"
 NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
@@ -321,11 +316,8 @@ class Runner:
         try:
             lock.acquire(timeout=QUIET_SECONDS)
         except Timeout:
-            self._progress.waits(folder)
-            try:
+            with self._progress.waiting(folder):
                 lock.acquire()
-            finally:
-                self._progress.goes_on()
 
 
 def _nodes(attempt: Attempt) -> Iterator[Node]:

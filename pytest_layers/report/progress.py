@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,17 @@ class TerminalProgress:
         if done >= total:
             self._end()
 
-    def waits(self, folder: Path) -> None:
-        """A case waits for that of another session with this cache folder; said once where no line is rewritten."""
+    @contextlib.contextmanager
+    def waiting(self, folder: Path) -> Iterator[None]:
+        """While a case waits for that of another session with this cache folder; once where no line is rewritten."""
         self._end()
         if self._reporter is not None and (self._reporter.isatty or not self._has_waited):
             self._show(f"waiting for the case of another session that keeps its data in {folder}")
         self._has_waited = True
-
-    def goes_on(self) -> None:
-        """It waits no more."""
-        self._end()
+        try:
+            yield
+        finally:
+            self._end()
 
     def _show(self, line: str) -> None:
         if self._reporter.isatty:

@@ -65,7 +65,7 @@ def test_limits_hold_in_place_too(layers):
             pytest.skip("not today")
         """,
         "--layers-isolation=none",
-        process=True,  # malloc of one that has run long may have as much free memory to give
+        process=True,  # a process that has run long may have so much free memory in malloc
     )
     assert {name: result.outcome for name, result in ran.cases.items()} == {
         "test_over": "failed",

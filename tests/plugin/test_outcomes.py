@@ -349,7 +349,7 @@ def test_selection_works_on_cases(layers, args, ids):
 def test_the_table(layers):
     layers.write("test_it.py", THREE)
     in_place = "--layers-isolation=none"
-    # In a process of its own: malloc of one that has run long may have as much free memory to give.
+    # Not in this process: one that has run long may have so much free memory in malloc.
     ran = layers.run(None, in_place, process=True)
     assert [row[0] for row in ran.table[:4]] == ["test", "test_a", "test_b", "test_c"]
     assert [row[-1] for row in ran.table[:4]] == ["verdict", "passed", "failed", "passed"]

@@ -69,8 +69,8 @@ def test_elsewhere_each_data_set_has_one_line(shown, clock):
 def test_on_a_terminal_each_wait_is_shown_while_it_lasts(shown):
     progress, said = shown(isatty=True)
     for _ in range(2):
-        progress.waits(FOLDER)
-        progress.goes_on()
+        with progress.waiting(FOLDER):
+            assert said[-1] == WAITS
     assert said == [WAITS, "", WAITS, ""]
 
 
@@ -80,8 +80,8 @@ def test_elsewhere_the_first_wait_has_a_line(shown, clock):
     clock.now += QUIET_SECONDS
     progress("sales", 50, 100)  # and was cut off there
     for _ in range(2):
-        progress.waits(FOLDER)
-        progress.goes_on()
+        with progress.waiting(FOLDER):
+            pass
     assert [line.strip() for line in said][1:] == [WAITS]
 
 
@@ -90,5 +90,5 @@ def test_without_a_terminal_nothing_is_said(clock):
     progress("sales", 10, 100)
     clock.now += QUIET_SECONDS
     progress("sales", 50, 100)
-    progress.waits(FOLDER)
-    progress.goes_on()
+    with progress.waiting(FOLDER):
+        pass
