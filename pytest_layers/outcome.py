@@ -137,9 +137,8 @@ def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
             return "skipped", _skip_reason(report)
         if report.failed:
             return ("failed" if report.when == "call" else "error"), first_line(report)
-        if getattr(report, "layers_inconclusive", False):
-            return "inconclusive", ""
-    return "passed", ""
+    in_doubt = any(getattr(report, "layers_inconclusive", False) for report in reports)
+    return ("inconclusive" if in_doubt else "passed"), ""
 
 
 def _skip_reason(report: pytest.TestReport) -> str:

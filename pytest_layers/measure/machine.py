@@ -123,13 +123,16 @@ def _meminfo() -> dict[str, int]:
 
 
 def _cgroup_used_bytes(folder: Path) -> int:
-    """Memory of the cgroup that the kernel can't drop: its page cache does not count (v2 names, then v1)."""
+    """Memory of the cgroup that the kernel can't drop: its page cache does not count.
+
+    v1 tells of the cgroup alone and, as `total_`, with those below it, as v2 always does.
+    """
     try:
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
     except OSError:
         return 0
     anon = int(stat.get("anon") or stat.get("total_rss") or 0)
-    return anon + int(stat.get("shmem") or stat.get("total_shmem") or 0)
+    return anon + int(stat.get("total_shmem") or stat.get("shmem") or 0)
 
 
 def is_under_quota(cpus: AbstractSet[int]) -> bool:

@@ -41,9 +41,13 @@ class PageFaults:
         return None if faults is None else faults * PAGE_BYTES + self.huge_bytes()
 
     def _counted(self, name: bytes) -> int | None:
-        text = os.pread(self._vmstat, 65536, 0) if self._vmstat >= 0 else b""
-        _, found, rest = text.partition(name)
-        return int(rest.split(b"\n", 1)[0]) if found else None
+        text, more = b"", self._vmstat >= 0
+        while more and b"\n" not in text.partition(name)[2]:
+            # The kernel gives no more than a page at a time, and the whole is about one.
+            part = os.pread(self._vmstat, 65536, len(text))
+            text, more = text + part, bool(part)
+        value = text.partition(name)[2].partition(b"\n")[0]
+        return int(value) if value else None
 
     def close(self) -> None:
         """Give the descriptors back."""

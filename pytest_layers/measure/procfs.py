@@ -379,12 +379,13 @@ class Process:
 
 
 def _read(path: str) -> bytes:
+    """The whole file, of which the kernel gives a page at a time; empty where it can't be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:
-        return os.read(descriptor, 65536)
+        return b"".join(iter(lambda: os.read(descriptor, 65536), b""))
     except OSError:
         return b""
     finally:

@@ -429,6 +429,25 @@ def test_a_window_that_was_never_left_is_no_pass(layers, limit, isolation):
     assert ran.case("test_it").attempts == 1
 
 
+def test_a_verdict_in_doubt_hides_no_failed_teardown(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    @pytest.fixture
+    def fails_at_its_end():
+        yield
+        raise OSError("left a mess")
+
+    @mark.min_cores(0.5)
+    def test_it(fails_at_its_end):
+        pass
+    """
+    )
+    case = ran.case("test_it")
+    assert ran.verdict("test_it").outcome == "inconclusive"
+    assert (case.outcome, case.reason) == ("error", "OSError: left a mess")
+
+
 @pytest.mark.parametrize("isolation", ["case", "engine", "none"])
 def test_a_window_that_was_never_left_hides_no_broken_ceiling(layers, isolation):
     ran = layers.run(

@@ -150,6 +150,14 @@ class TestVersion1:
         assert machine.memory_limit_bytes() == 3 * GIB
         assert machine.memory_spare_bytes() == GIB
 
+    def test_version_one_counts_what_cgroups_below_hold_too(self, host):
+        host(
+            "5:memory:/docker/0123\n",
+            memory__memory_dot_limit_in_bytes=f"{3 * GIB}\n",
+            memory__memory_dot_stat=f"rss 1\nshmem 4096\ntotal_rss {GIB}\ntotal_shmem {GIB}\n",
+        )
+        assert machine.memory_spare_bytes() == GIB
+
 
 class TestBusySeconds:
     STAT = """\

@@ -1,4 +1,5 @@
 import mmap
+import os
 
 import pytest
 
@@ -47,6 +48,20 @@ class TestPageFaults:
         (tmp_path / "vmstat").write_text("pgmajfault 9\npgfault 5\npgsteal 7\n")
         pages = opened(tmp_path, tmp_path / "vmstat")
         assert pages.all_bytes() == 6 * MIB + 5 * PAGE_BYTES
+
+    def test_a_counter_beyond_what_the_kernel_gives_at_once_is_read_whole(
+        self, tmp_path, opened, monkeypatch
+    ):
+        page_size(tmp_path, 2048, faults=3)
+        (tmp_path / "vmstat").write_text("pgmajfault 9\npgfault 512\npgsteal 7\n")
+        pread = os.pread
+        monkeypatch.setattr(os, "pread", lambda file, most, at: pread(file, min(most, 5), at))
+        pages = opened(tmp_path, tmp_path / "vmstat")
+        assert pages.all_bytes() == 6 * MIB + 512 * PAGE_BYTES
+
+    def test_a_counter_that_is_missing_is_not_known(self, tmp_path, opened):
+        (tmp_path / "vmstat").write_text("pgmajfault 9\npgsteal 7\n")
+        assert opened(tmp_path, tmp_path / "vmstat").all_bytes() is None
 
     def test_where_they_are_not_told_nothing_is_known_of_them(self, tmp_path, opened):
         assert opened(tmp_path, tmp_path / "missing").all_bytes() is None

@@ -188,6 +188,25 @@ class TestWho:
         os.close(done)
         assert set(pids) <= seen
 
+    def test_children_are_all_found_where_the_kernel_tells_of_few_at_a_time(self, monkeypatch):
+        ready, done = os.pipe()
+        pids = []
+        for _ in range(3):
+            pid = os.fork()
+            if not pid:
+                os.read(ready, 1)
+                os._exit(0)
+            pids.append(pid)
+        read = os.read
+        monkeypatch.setattr(os, "read", lambda file, most: read(file, min(most, 4)))
+        found = procfs.children(os.getpid())
+        os.write(done, b"xxx")
+        for pid in pids:
+            os.waitpid(pid, 0)
+        os.close(ready)
+        os.close(done)
+        assert set(pids) <= set(found)
+
     def test_nobody_has_no_children_and_no_threads(self):
         nobody = 2**22 + 1
         assert (procfs.children(nobody), procfs.thread_ids(nobody)) == ([], [])
