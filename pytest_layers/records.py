@@ -97,7 +97,7 @@ class Limit:
     asked: str
     """As the user reads it: `0.5x + 150 MiB`, `60%`."""
     of: str = ""
-    """For a ceiling: `growth` or `total`."""
+    """For a ceiling: `growth`, `total` or `node`."""
     source: str = "mark"
     """`mark` or `ini`."""
 
@@ -226,7 +226,7 @@ class Measurement:
     total: Bracket
     """Peak footprint of the tree: anonymous + shared (once) + swap; with nodes, the sum of it and of their peaks."""
     growth: Bracket
-    """`total` less `base_bytes`."""
+    """`total` less the footprint when the window began; upper end: less what a kept engine had when it had started."""
     file_bytes: int
     """Largest amount of mapped file pages seen; the kernel can drop the clean ones, so they are not judged."""
     shared_bytes: int

@@ -1,6 +1,6 @@
 """What it cost: readings of a process tree from outside, and the measurement made of them.
 
-    machine    cores and memory that this process may use
+    machine    cores, memory and files that this process may use
     host       which of the next two reads
     procfs     read one process (Linux)
     portable   read one process through psutil (macOS, Windows)
@@ -14,9 +14,9 @@
     twins      processes that share pages since a fork (pure)
     unseen     processes that ended between two readings (pure)
     tracker    readings -> bounds on the tree's peak, timeline (pure)
-    stacks     what was seen running -> the line that ran near the peak, or alone (pure)
+    stacks     what was seen running -> the line that ran near the peak, or alone
     sampler    when to read what, at what cost
     reduce     what the sampler found -> Measurement (pure)
 
-All but `machine` and `reduce` run in the supervisor and, on Linux, use the standard library alone.
+All but `reduce` run in the supervisor and, on Linux, use the standard library alone.
 """

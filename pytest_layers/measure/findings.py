@@ -41,6 +41,7 @@ class Findings:
     others_seconds: float | None
     """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
     base_bytes: int
+    base_upper_bytes: int
     lower_bytes: int
     upper_bytes: int
     file_bytes: int

@@ -45,6 +45,8 @@ class Life:
     name: str
     anon: int = 0
     """At the last reading; swap included."""
+    anon_before: int = 0
+    """At the one before it."""
     file: int = 0
     shared: int = 0
     swap: int = 0
@@ -85,8 +87,8 @@ class Life:
     """When its family's proportional size was read last."""
     checked_faults: int = 0
     faults: int = 0
-    huge: int = 0
-    """What page faults of the whole machine had put into huge pages at the last reading."""
+    huge: tuple[int, int] = (0, 0)
+    """What page faults of the whole machine had put into huge pages before the last reading, and after it."""
     image: tuple[int, int] = (0, 0)
     parent: int = 0
     is_gone: bool = False
@@ -98,7 +100,7 @@ class Life:
         self.swap_seen = (self.swap,) * 2
         self.anon_seen, self.resident_seen = self.anon, self.anon + self.file + self.shared
         self.reset_cpu_seconds = self.cpu_seconds
-        self.reset_faults, self.reset_huge = self.faults, self.huge
+        self.reset_faults, self.reset_huge = self.faults, self.huge[0]
         self.reset_anon, self.is_unmarked = self.anon, False
 
     def see(self, memory: Memory) -> None:
@@ -125,6 +127,10 @@ class Life:
         held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
         self.sure = max(self.anon + self.shared, min(held, ceiling + self.shared_seen[1]))
         self.peak = max(self.peak, self.sure)
+
+    def anon_held(self, *, is_torn: bool) -> int:
+        """At the last reading or, of a torn one, at any time from the one before it to this."""
+        return min(self.anon, self.anon_before) if is_torn else self.anon
 
     def finding(self) -> LifeFinding:
         """What is told of it."""
@@ -157,7 +163,7 @@ class Life:
         if not self.faults:
             return UNTOLD_BYTES
         faults = self.faults - self.reset_faults
-        return faults * PAGE_BYTES + self.huge - self.reset_huge
+        return faults * PAGE_BYTES + self.huge[1] - self.reset_huge
 
 
 def span(seen: tuple[int, int]) -> int:

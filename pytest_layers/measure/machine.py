@@ -1,8 +1,9 @@
-"""Cores and memory that this process may use: affinity, cgroup limits (v1, v2, nested), then the machine's."""
+"""Cores, memory and files that this process may use: affinity, cgroup limits (v1, v2, nested), the machine's."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 import platform
@@ -112,6 +113,20 @@ def most_bytes() -> int:
     """RAM and swap of the whole machine: what any tree holds at most."""
     told = _meminfo()
     return told["MemTotal"] + told["SwapTotal"] if "MemTotal" in told else _UNLIMITED_BYTES
+
+
+def has_files_left() -> bool:
+    """Whether this process may open one more file."""
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return not lacks_files(error)
+    return True
+
+
+def lacks_files(error: OSError) -> bool:
+    """Whether a file was not opened because too many are."""
+    return error.errno in {errno.EMFILE, errno.ENFILE}
 
 
 def _meminfo() -> dict[str, int]:

@@ -11,11 +11,21 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_layers.measure.procfs import PAGE_BYTES
 
 FOLDER = Path("/sys/kernel/mm/transparent_hugepage")
 VMSTAT = Path("/proc/vmstat")
+
+
+class Faulted(NamedTuple):
+    """What page faults had brought by some moment since boot, of all processes, in bytes."""
+
+    huge: int = 0
+    """In huge pages."""
+    all: int | None = None
+    """In pages of any size; None where it was not asked for, or is not told."""
 
 
 class PageFaults:
@@ -28,6 +38,10 @@ class PageFaults:
         counted = any(folder.glob("hugepages-*kB/stats"))
         if not counted and (folder / "hpage_pmd_size").exists():
             self._page_bytes = int((folder / "hpage_pmd_size").read_text())
+
+    def faulted(self, *, of_any_size: bool) -> Faulted:
+        """What they have brought by now; `of_any_size` is as dear to read as a process."""
+        return Faulted(self.huge_bytes(), self.all_bytes() if of_any_size else None)
 
     def huge_bytes(self) -> int:
         """What page faults put into huge pages since boot, of all processes."""

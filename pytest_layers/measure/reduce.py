@@ -30,7 +30,7 @@ def measurement(
     told = native or {}
     base = findings.base_bytes
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
-    growth = _growth(total, base, base - left_bytes)
+    growth = _growth(total, Bracket(base - left_bytes, findings.base_upper_bytes))
     wait, preempted, notes = _waits(findings, cores_given)
     return Measurement(
         wall_seconds=findings.wall_seconds,
@@ -66,7 +66,7 @@ def node(name: str, cores: int, findings: Findings) -> Node:
         cores=cores,
         base_bytes=findings.base_bytes,
         total=total,
-        growth=_growth(total, findings.base_bytes, findings.base_bytes),
+        growth=_growth(total, Bracket(findings.base_bytes, findings.base_upper_bytes)),
         cpu_seconds=findings.cpu_seconds,
         wait_seconds=wait,
         preempted_seconds=preempted,
@@ -74,8 +74,9 @@ def node(name: str, cores: int, findings: Findings) -> Node:
     )
 
 
-def _growth(total: Bracket, base: int, least_base: int) -> Bracket:
-    return Bracket(max(0, total.lower_bytes - base), max(0, total.upper_bytes - least_base))
+def _growth(total: Bracket, base: Bracket) -> Bracket:
+    least, most = total.lower_bytes - base.upper_bytes, total.upper_bytes - base.lower_bytes
+    return Bracket(max(0, least), max(0, most))
 
 
 def _sum(brackets: list[Bracket]) -> Bracket:

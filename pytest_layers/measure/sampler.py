@@ -6,7 +6,6 @@ A small credit of time is spent on finer reading while something moves, and more
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 
@@ -42,7 +41,8 @@ ALLOCATION_BYTES_PER_SECOND = 8e9
 LEAST_SLEEP_SECONDS = 0.0005
 MAX_HELD = 5
 """Processes that are told of where a case is stopped."""
-_NOT_ALL = "too many open files: not all processes could be read, so how much they held at most is not known"
+_NOT_ALL = "not all processes could be read, so how much they held at most is not known"
+_NO_FILES, _NO_ROOT = "too many open files", "/proc does not tell of the test's process"
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
 
@@ -79,10 +79,7 @@ class Sampler:
         self._tracker = Tracker(machine.mark_slack_bytes())
         self._started = clock()
         self._last_pid = b""
-        self._scan_due = self._slow_due = self._segments_due = self._proportional_due = 0.0
-        self._urgent_due = 0.0
-        self._segment_bytes = 0
-        self._shared = 0
+        self._scan_due = self._slow_due = self._proportional_due = self._urgent_due = 0.0
         self._frozen: list[int] = []
         self._has_twins = False
         self._blind_bytes = 0
@@ -95,8 +92,9 @@ class Sampler:
         self._in_window = False
         self._usage = ChildUsage()
         self._notes: tuple[str, ...] = ()
-        self._is_whole = True
-        """Whether all of the tree could be read."""
+        self._unread = ""
+        """Why not all of the tree could be read; empty where it could."""
+        self._most_bytes = machine.most_bytes()
 
     @property
     def footprint_bytes(self) -> int:
@@ -105,8 +103,8 @@ class Sampler:
 
     @property
     def base_bytes(self) -> int:
-        """Footprint when the window began."""
-        return self._tracker.base_bytes
+        """Footprint when the window began, at most."""
+        return self._tracker.base_upper_bytes
 
     @property
     def cpu_seconds(self) -> float:
@@ -125,7 +123,7 @@ class Sampler:
 
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
-        self._is_whole = True
+        self._unread = ""
         self._scan()
         dead = tree.dead(self._walk())
         for pid in self._processes.keys() & dead.keys():
@@ -142,10 +140,11 @@ class Sampler:
         self._usage = usage
         self._credit = CREDIT_SECONDS
         self._in_window = True
-        self._slow_due = self._segments_due = self._proportional_due = 0.0
+        self._slow_due = self._proportional_due = 0.0
         self._spill.begin()
         self._started = self._clock()
         self.poll(opening=True)
+        self._unread = self._unread or ("" if self.root in self._pids else _NO_ROOT)
         self._moving = True
         self._started = self._clock()
 
@@ -167,22 +166,26 @@ class Sampler:
         self._look_for_births(now)
         before = time.thread_time()
         cpu_seconds = self._cpu.processes.read(self._processes, opening=opening)
-        faulted = self._faulted_bytes()
+        # Of a tree of one process none can end unseen.
+        faulted = self._page_faults.faulted(of_any_size=len(self._processes) > 1)
+        first = self._clock()
         readings = self._read_memory()
         seldom = time.thread_time()
-        self._look_slowly(now, readings, opening=opening)
+        segments = self._look_slowly(now, readings, opening=opening)
         proportional = self._read_proportional(now, readings)
         seldom = time.thread_time() - seldom
+        last = first if self._frozen else self._clock()
+        ended = faulted.all is not None and bool(self._tracker.gone(readings))
         self._tracker.observe(
             now - self._started,
             readings,
-            segment_bytes=self._segment_bytes,
+            segments=segments,
             doubtful_bytes=self._segments.doubtful_bytes,
-            huge_bytes=self._page_faults.huge_bytes(),
-            faulted_bytes=self._faulted_since(faulted, readings),
+            faulted=(faulted, self._page_faults.faulted(of_any_size=ended)),
             proportional=proportional,
             names={pid: who.name for pid, who in self._identities.items()},
             cpu_seconds=cpu_seconds,
+            reading_seconds=last - first,
         )
         if any(reading.pid == self.root for reading in readings):
             self.last_bytes = self.footprint_bytes
@@ -190,16 +193,6 @@ class Sampler:
         self._thaw()
         self._cost = time.thread_time() - before - seldom
         return self.footprint_bytes
-
-    def _faulted_bytes(self) -> int | None:
-        """It is as dear to read as a process; where there is one alone, no other can end."""
-        return self._page_faults.all_bytes() if len(self._processes) > 1 else None
-
-    def _faulted_since(self, before: int | None, readings: list[Reading]) -> tuple[int, int] | None:
-        """With what it is now, where that is asked for."""
-        ended = before is not None and self._tracker.gone(readings)
-        after = self._page_faults.all_bytes() if ended else before
-        return None if before is None or after is None else (before, after)
 
     def delay_seconds(self) -> float:
         """Until the next reading is due."""
@@ -250,9 +243,13 @@ class Sampler:
                 try:
                     self._processes[pid] = system.Process(pid)
                 except OSError as error:
-                    self._is_whole &= error.errno not in {errno.EMFILE, errno.ENFILE}
+                    if machine.lacks_files(error):
+                        self._unread = _NO_FILES
                     continue
             self._identities[pid] = who
+        if not machine.has_files_left():
+            # Without a descriptor to read them by, processes look as if they had ended.
+            self._unread = _NO_FILES
 
     def _read_memory(self) -> list[Reading]:
         families = self._families()
@@ -287,22 +284,19 @@ class Sampler:
             self._gone[pid] = self._identities.pop(pid).started
         self._cpu.processes.forget(pid)
 
-    def _look_slowly(self, now: float, readings: list[Reading], *, opening: bool) -> None:
-        """Threads and segments, ten times a second at most; segments also when shared memory moved."""
-        shared = sum(reading.memory.shmem for reading in readings) + self._segments.used_bytes()
+    def _look_slowly(self, now: float, readings: list[Reading], *, opening: bool) -> Bracket:
+        """Threads and spilled files, ten times a second at most; gives what all segments take."""
         due = now >= self._slow_due
         before = time.thread_time()
-        if due or (abs(shared - self._shared) > STILL_BYTES and now >= self._segments_due):
-            held = {reading.pid: reading.memory.shmem for reading in readings}
-            self._segment_bytes = self._segments.read(held)
-            self._shared = shared
-            self._segments_due = now + (time.thread_time() - before) / self._share
+        shared = {reading.pid: reading.memory.shmem for reading in readings}
+        segments = self._segments.look(now, shared, due=due)
         if due:
             pids = [reading.pid for reading in readings]
             self._cpu.look(now - self._started, pids, opening=opening)
             self._spill.read()
             cost = time.thread_time() - before
             self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
+        return segments
 
     def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, Bracket] | None:
         """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""
@@ -377,8 +371,9 @@ class Sampler:
             preempted_seconds=spent.threads.preempted,
             others_seconds=spent.others,
             base_bytes=tracker.base_bytes,
+            base_upper_bytes=tracker.base_upper_bytes,
             lower_bytes=tracker.lower_bytes,
-            upper_bytes=max(tracker.lower_bytes, upper if self._is_whole else machine.most_bytes()),
+            upper_bytes=max(tracker.lower_bytes, self._most_bytes if self._unread else upper),
             file_bytes=tracker.file_bytes,
             shared_bytes=tracker.shared_bytes,
             spilled_bytes=self._spill.peak_bytes,
@@ -390,7 +385,7 @@ class Sampler:
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
                 for point in tracker.points()
             ),
-            notes=(*self._notes, *([] if self._is_whole else [_NOT_ALL])),
+            notes=(*self._notes, *([f"{self._unread}: {_NOT_ALL}"] if self._unread else [])),
         )
 
     def held(self) -> list[tuple[str, int, int]]:

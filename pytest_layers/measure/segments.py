@@ -8,25 +8,36 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pytest_layers.measure import procfs
+from pytest_layers.measure.life import STILL_BYTES
+from pytest_layers.records import Bracket
 
 Key = tuple[int, int]
 """Device and inode."""
 
 SHARED_FOLDER = "/dev/shm"  # noqa: S108  (the kernel's name for it: shm_overview(7))
-_PREFIXES = ("/dev/shm/", "/memfd:", "/dev/zero (deleted)", "/SYSV")  # noqa: S108
+_PREFIXES = (b"/dev/shm/", b"/memfd:", b"/dev/zero (deleted)", b"/SYSV")
+_MAPPED = re.compile(
+    rb"^\S+ \S+ \S+ (\w+):(\w+) (\d+) +(?:%b)" % b"|".join(map(re.escape, _PREFIXES)),
+    re.MULTILINE,
+)
+"""Device and inode in a line of maps (proc_pid_maps(5)), of one that maps a segment."""
+SHARE = 0.05
+"""Of one core, for sizes while shared memory moves."""
 
 
 def held_open(pid: int) -> dict[Key, int]:
     """Segments that `pid` holds a descriptor of, in bytes."""
     found: dict[Key, int] = {}
-    folder = f"{procfs.folder(pid)}/fd"
+    folder = f"{procfs.folder(pid)}/fd".encode()
     with contextlib.suppress(OSError):
         for descriptor in os.listdir(folder):  # noqa: PTH208
-            path = f"{folder}/{descriptor}"
+            path = b"%b/%b" % (folder, descriptor)
             with contextlib.suppress(OSError):
                 if os.readlink(path).startswith(_PREFIXES):
                     stat = os.stat(path)  # noqa: PTH116
@@ -42,8 +53,9 @@ def _taken_bytes(stat: os.stat_result) -> int:
 def mapped(pid: int) -> set[Key]:
     """Segments that `pid` maps: a map outlives its descriptor."""
     with contextlib.suppress(OSError):
-        lines = Path(f"{procfs.folder(pid)}/maps").read_bytes().split(b"\n")
-        return {key for line in lines if (key := _segment_of(line))}
+        lines = Path(f"{procfs.folder(pid)}/maps").read_bytes()
+        if any(prefix in lines for prefix in _PREFIXES):
+            return {_key(*found) for found in _MAPPED.findall(lines)}
     return set()
 
 
@@ -59,17 +71,13 @@ def mapped_bytes(pid: int) -> dict[Key, int]:
             if line.startswith(b"Pss:") and key is not None:
                 found[key] = found.get(key, 0) + int(line.split()[1]) * 1024
             elif b"-" in line[:17]:
-                key = _segment_of(line)
+                mapped = _MAPPED.match(line)
+                key = _key(*mapped.groups()) if mapped else None
     return found
 
 
-def _segment_of(header: bytes) -> Key | None:
-    """Device and inode of a line of maps, where it maps a segment."""
-    fields = header.split(None, 5)
-    if len(fields) < 6 or not fields[5].decode(errors="replace").startswith(_PREFIXES):
-        return None
-    major, minor = fields[3].split(b":")
-    return os.makedev(int(major, 16), int(minor, 16)), int(fields[4])
+def _key(major: bytes, minor: bytes, inode: bytes) -> Key:
+    return os.makedev(int(major, 16), int(minor, 16)), int(inode)
 
 
 def files_in(folder: str) -> dict[Key, int]:
@@ -108,8 +116,33 @@ class Segments:
         self._foreign = self._files()
         self._held: set[Key] = set()
         self.sizes: dict[Key, int] = {}
+        self._read_bytes = self._read_used = 0
+        self._read_mapped: Mapping[int, int] = {}
+        """What each process mapped when sizes were read."""
+        self._maps: dict[int, set[Key]] = {}
+        self._due = 0.0
         self.doubtful_bytes = 0
         """Of files that appeared, and that may be the case's or somebody else's."""
+
+    def look(self, now: float, shared_by_pid: Mapping[int, int], *, due: bool) -> Bracket:
+        """What all of the tree take; read anew where that is `due`, or memory moved and the last time is paid for.
+
+        What each process maps (`RssShmem`), and what is used of the folders, is told at once: since sizes were read
+        they have grown or shrunk by no more than these moved.
+        """
+        used = self.used_bytes()
+        moved = [
+            shared_by_pid.get(pid, 0) - self._read_mapped.get(pid, 0)
+            for pid in shared_by_pid.keys() | self._read_mapped.keys()
+        ]
+        moved.append(used - self._read_used)
+        if due or (sum(map(abs, moved)) > STILL_BYTES and now >= self._due):
+            before = time.thread_time()
+            self._read_bytes, self._read_used, moved = self.read(shared_by_pid, due=due), used, []
+            self._due = now + (time.thread_time() - before) / SHARE
+        shrunk = -sum(change for change in moved if change < 0)
+        grown = sum(change for change in moved if change > 0)
+        return Bracket(max(0, self._read_bytes - shrunk), self._read_bytes + grown)
 
     def used_bytes(self) -> int:
         """What is used of the folders, by whomever: when it moved, `read` may find something new."""
@@ -126,20 +159,28 @@ class Segments:
             found |= files_in(folder)
         return found
 
-    def read(self, shared_by_pid: dict[int, int]) -> int:
-        """Bytes of all segments of the tree, given what each process maps of shared memory (`RssShmem`)."""
+    def read(self, shared_by_pid: Mapping[int, int], *, due: bool = True) -> int:
+        """Bytes of all segments of the tree, given what each process maps of shared memory (`RssShmem`).
+
+        Where they are not due, those of a process that maps as much as before are taken to be the same.
+        """
         held: dict[Key, int] = {}
         for pid in shared_by_pid:
             held |= held_open(pid)
         files = self._files()
         known = files.keys() | held.keys()
-        maps = {pid: mapped(pid) for pid, shared in shared_by_pid.items() if shared}
-        for pid, keys in maps.items():
+        self._maps = {
+            pid: mapped(pid) if due or self._read_mapped.get(pid) != shared else self._maps[pid]
+            for pid, shared in shared_by_pid.items()
+            if shared
+        }
+        self._read_mapped = dict(shared_by_pid)
+        for pid, keys in self._maps.items():
             if keys - known:
                 for key, size in mapped_bytes(pid).items():
                     if key not in known:
                         held[key] = held.get(key, 0) + size
-        self._held |= held.keys() | set().union(*maps.values())
+        self._held |= held.keys() | set().union(*self._maps.values())
         for folder in self._own:
             self._held |= files_in(folder).keys()
         own = {key: size for key, size in files.items() if key in self._held}

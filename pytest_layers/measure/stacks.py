@@ -1,4 +1,4 @@
-"""Which line of the team's code ran when it mattered: what was seen at moments becomes a line with its share. Pure.
+"""Which line of the team's code ran when it mattered: what was seen at moments becomes a line with its share.
 
 A line is named where it was seen often enough, with its share of the time; else nothing is said.
 """

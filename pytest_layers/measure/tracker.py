@@ -25,7 +25,8 @@ What is taken for granted, and can make a bracket miss the truth:
   that is left a zombie, can have grown by more after its last reading.
 - No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
 - Twins fault one page at a time: huge pages are only seen where they make a member grow.
-- All processes are read at one time; it takes some 20 microseconds each.
+- Where reading all took longer than `TORN_SECONDS`, memory may have gone from one process to another meanwhile and was
+  read twice: each then held at least the less of this reading and the one before it, at the time between them.
 """
 
 from __future__ import annotations
@@ -43,10 +44,14 @@ from pytest_layers.measure.life import (
     Life,
     Reading,
 )
+from pytest_layers.measure.pagefaults import Faulted
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.unseen import Ended, Stretch, Told, Unseen
 from pytest_layers.records import Bracket
 
+TORN_SECONDS = 0.005
+"""A reading of all processes that took longer is not one of a single moment: the sampler may have been off its core."""
+_NOTHING = Bracket(0, 0)
 MAX_POINTS = 400
 MAX_NAMED = 10
 """Processes that are told of: those that mattered most at the peak."""
@@ -80,6 +85,8 @@ class Tracker:
     """Of all, up to their last readings."""
     unseen: Unseen = field(default_factory=Unseen)
     base_bytes: int = 0
+    base_upper_bytes: int = 0
+    """Where the family of a fork could not be read when the window opened, more than the other."""
     lower_bytes: int = 0
     upper_bytes: int = 0
     peak_seconds: float = 0.0
@@ -95,10 +102,9 @@ class Tracker:
     """The largest of those that are not yet drawn."""
     _stride: int = 1
     _seconds: float = 0.0
-    _segment_bytes: int = 0
-    _faulted: int | None = None
-    """By the whole machine, before the last reading."""
-    _huge: int = 0
+    _segments: Bracket = _NOTHING
+    _faulted: tuple[Faulted, Faulted] = (Faulted(), Faulted())
+    """Before the last reading, and after it."""
     _huge_base: int = 0
     _mapped: int = 0
     _doubtful: int = 0
@@ -110,21 +116,20 @@ class Tracker:
         seconds: float,
         readings: list[Reading],
         *,
-        segment_bytes: int = 0,
+        segments: Bracket = _NOTHING,
         doubtful_bytes: int = 0,
-        huge_bytes: int = 0,
-        faulted_bytes: tuple[int, int] | None = None,
+        faulted: tuple[Faulted, Faulted] = (Faulted(), Faulted()),
         proportional: dict[int, Bracket] | None = None,
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
+        reading_seconds: float = 0.0,
     ) -> None:
         """Take in one reading of all living processes.
 
-        `segment_bytes`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the
-        tree's; those that appear in the window count in the upper bound alone. `huge_bytes`: what page faults put into
-        huge pages of the whole machine since boot; `faulted_bytes`: into all pages, before `readings` and after them,
-        where it was read. `proportional`: what a family holds, where it was read now. A process that is missing from
-        `readings` has ended.
+        `segments`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the tree's;
+        those that appear in the window count in the upper bound alone. `faulted`: before `readings` and after them.
+        `proportional`: what a family holds, where it was read now. `reading_seconds`: from the first of them to the
+        last. A process that is missing from `readings` has ended.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
@@ -133,25 +138,27 @@ class Tracker:
             life.is_gone = True
             del self.lives[life.pid]
         for reading in readings:
-            self._take(reading, (names or {}).get(reading.pid, ""), huge_bytes)
-        upper = self._upper([*self.lives.values(), *gone], checked, segment_bytes)
+            huge = faulted[0].huge, faulted[1].huge
+            self._take(reading, (names or {}).get(reading.pid, ""), huge)
+        upper = self._upper([*self.lives.values(), *gone], checked, segments)
         upper += self._appeared(doubtful_bytes)
-        self._bury(gone, upper, self._touchable(gap, faulted_bytes))
-        lower = self._lower(checked, segment_bytes)
+        self._bury(gone, upper, self._touchable(gap, faulted[1]))
+        is_torn = reading_seconds > TORN_SECONDS and self.samples > 0
+        lower = self._lower(checked, segments, is_torn=is_torn)
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
             self._twins.check(family, size.upper_bytes, members)
         if not self.samples:
-            self.base_bytes, self._huge_base = self.footprint_bytes, huge_bytes
+            self.base_bytes, self._huge_base = self.footprint_bytes, faulted[0].huge
+            self.base_upper_bytes = self._most_read(checked, segments)
         if lower > self.lower_bytes:
             self._new_peak(seconds, lower)
         self.upper_bytes, self.reach_bytes = max(self.upper_bytes, upper), upper
         self.file_bytes = max(self.file_bytes, sum(r.memory.file for r in readings))
-        self.shared_bytes = max(self.shared_bytes, segment_bytes)
+        self.shared_bytes = max(self.shared_bytes, segments.lower_bytes)
         self.longest_gap_seconds = max(self.longest_gap_seconds, gap)
         self.samples += 1
-        self._seconds, self._segment_bytes, self._huge = seconds, segment_bytes, huge_bytes
-        self._faulted = faulted_bytes[0] if faulted_bytes else None
+        self._seconds, self._segments, self._faulted = seconds, segments, faulted
         self._draw(Point(seconds, lower, cpu_seconds))
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
@@ -176,7 +183,7 @@ class Tracker:
         fell = life.high_water - reading.memory.high_water
         return reading.image != life.image or fell > self.slack_bytes + STILL_BYTES
 
-    def _take(self, reading: Reading, name: str, huge: int) -> None:
+    def _take(self, reading: Reading, name: str, huge: tuple[int, int]) -> None:
         """Bounds of one process since its mark was reset, or since it was born."""
         memory = reading.memory
         life = self.lives.get(reading.pid)
@@ -184,9 +191,11 @@ class Tracker:
         if life is None:
             life = self.lives[reading.pid] = Life(reading.pid, name)
         life.name = name or life.name
-        life.family, life.faults, life.image = reading.family, reading.faults, reading.image
+        life.family, life.image = reading.family, reading.image
+        # Not told of one that ended while it was read, and never less.
+        life.faults = max(life.faults, reading.faults)
         life.huge, life.parent = huge, reading.parent
-        life.anon = memory.anon + memory.swap
+        life.anon_before, life.anon = life.anon, memory.anon + memory.swap
         life.file, life.shared, life.swap = memory.file, memory.shmem, memory.swap
         if born:
             self._bear(life, reading)
@@ -201,29 +210,41 @@ class Tracker:
         life.restart()
         if not opening:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
-            life.reset_faults, life.reset_huge, life.is_unmarked = 0, self._huge, True
+            life.reset_faults, life.is_unmarked = 0, True
+            life.reset_huge = self._faulted[0].huge
 
-    def _lower(self, checked: dict[int, Bracket], segment_bytes: int) -> int:
+    def _lower(self, checked: dict[int, Bracket], segments: Bracket, *, is_torn: bool) -> int:
         """Footprint at this reading; for an unread family no more than its largest member is sure."""
         alone, families = twins.split(self.lives.values())
-        total = sum(life.anon for life in alone)
+        is_torn = is_torn and len(alone) + len(families) + bool(segments.upper_bytes) > 1
+        total = sum(life.anon_held(is_torn=is_torn) for life in alone)
         for family, lives in families.items():
-            read = checked[family].lower_bytes if family in checked else 0
-            total += max(read, self._twins.lower(family, lives))
-        self.footprint_bytes = total + segment_bytes
+            read = checked[family].lower_bytes if family in checked and not is_torn else 0
+            total += max(read, self._twins.lower(family, lives, is_torn=is_torn))
+        least = min(self._segments.lower_bytes, segments.lower_bytes)
+        self.footprint_bytes = total + (least if is_torn else segments.lower_bytes)
         if len(self.lives) != 1:
             return self.footprint_bytes
+        # Of what it maps, segments that were there before the case are not the case's.
         (life,) = self.lives.values()
-        unmapped = min(self._segment_bytes, segment_bytes) - life.shared_seen[1]
-        return max(self.footprint_bytes, life.sure + max(0, unmapped))
+        return max(self.footprint_bytes, life.sure + least - life.shared_seen[1])
 
-    def _upper(self, lives: list[Life], checked: dict[int, Bracket], segment_bytes: int) -> int:
+    def _most_read(self, checked: dict[int, Bracket], segments: Bracket) -> int:
+        """Footprint at this reading at most: of an unread family the sum of its members."""
+        alone, families = twins.split(self.lives.values())
+        total = segments.upper_bytes + sum(life.anon for life in alone)
+        for family, lives in families.items():
+            apart = sum(life.anon for life in lives)
+            total += checked[family].upper_bytes if family in checked else apart
+        return total
+
+    def _upper(self, lives: list[Life], checked: dict[int, Bracket], segments: Bracket) -> int:
         """Bound on the footprint since the last reading, by whichever way of counting shared memory is tighter."""
         alone, families = twins.split(lives)
         slack = self.slack_bytes * len(lives)
-        segments = max(segment_bytes, self._segment_bytes)
-        unmapped = self._unmapped(lives, segments)
-        apart = sum(life.upper for life in alone) + segments
+        most = max(segments.upper_bytes, self._segments.upper_bytes)
+        unmapped = self._unmapped(lives, most)
+        apart = sum(life.upper for life in alone) + most
         for family, members in families.items():
             read = checked[family].upper_bytes if family in checked else None
             apart += self._twins.upper(family, members, read)
@@ -254,19 +275,19 @@ class Tracker:
         unread = faults - self.ended_faults_by_parent.get(parent, 0)
         if not faults or unread < 0:
             return UNTOLD_BYTES
-        return unread * PAGE_BYTES + self._huge - self._huge_base
+        return unread * PAGE_BYTES + self._faulted[1].huge - self._huge_base
 
     def has_stale_families(self) -> bool:
         """Whether proportional sizes are worth their price: those read last don't hold any more."""
         _, families = twins.split(self.lives.values())
         return any(self._twins.is_stale(family, lives) for family, lives in families.items())
 
-    def _touchable(self, gap_seconds: float, faulted: tuple[int, int] | None) -> int:
+    def _touchable(self, gap_seconds: float, faulted: Faulted) -> int:
         """What a process can have touched since the last reading: no more than the whole machine did."""
         most = int(gap_seconds * self.cores * TOUCH_BYTES_PER_SECOND)
-        if faulted is None or self._faulted is None:
+        if faulted.all is None or self._faulted[0].all is None:
             return most
-        return min(most, faulted[1] - self._faulted)
+        return min(most, faulted.all - self._faulted[0].all)
 
     def _bury(self, gone: list[Life], upper: int, growth: int) -> None:
         """Processes that ended: keep the stretch until the kernel's accounting of them is known."""

@@ -63,12 +63,13 @@ class Twins:
         """What members that ended can have added unseen, since sizes were read."""
         return sum(self._unread.values())
 
-    def lower(self, family: int, lives: list[Life]) -> int:
+    def lower(self, family: int, lives: list[Life], *, is_torn: bool) -> int:
         """What an unread one holds at least: its largest member, or what it held last less what may be gone."""
-        largest = max(life.anon for life in lives)
+        largest = max(life.anon_held(is_torn=is_torn) for life in lives)
         if self._members.get(family) != _pids(lives):
             return largest
-        return max(largest, self._sizes[family] - sum(map(_lost, lives)))
+        lost = sum(_lost(life, is_torn=is_torn) for life in lives)
+        return max(largest, self._sizes[family] - lost)
 
     def is_stale(self, family: int, lives: list[Life]) -> bool:
         """Whether its size has to be read: of new members, or of pages that were touched or freed."""
@@ -82,9 +83,9 @@ def _added(life: Life) -> int:
     return max(_touched(life), life.unhidden - life.checked_anon)
 
 
-def _lost(life: Life) -> int:
+def _lost(life: Life, *, is_torn: bool = False) -> int:
     """Bytes by which its family can have shrunk by it since the size was read."""
-    return max(0, life.checked_anon - life.anon) + _touched(life)
+    return max(0, life.checked_anon - life.anon_held(is_torn=is_torn)) + _touched(life)
 
 
 def _touched(life: Life) -> int:

@@ -1,5 +1,6 @@
 import math
 import os
+import resource
 import time
 
 import psutil
@@ -240,3 +241,15 @@ def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):
     assert machine.mark_slack_bytes() == 4 * 32 * PAGE_BYTES
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     assert machine.mark_slack_bytes() == 64 * 128 * PAGE_BYTES
+
+
+def test_files_are_left_until_too_many_are_open():
+    assert machine.has_files_left()
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = os.open(os.devnull, os.O_RDONLY)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (opened, most[1]))
+    try:
+        assert not machine.has_files_left()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, most)
+        os.close(opened)

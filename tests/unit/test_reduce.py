@@ -14,6 +14,7 @@ FOUND = Findings(
     preempted_seconds=0.25,
     others_seconds=None,
     base_bytes=100,
+    base_upper_bytes=100,
     lower_bytes=400,
     upper_bytes=450,
     file_bytes=7,
@@ -36,7 +37,11 @@ def test_growth_is_the_total_less_the_base():
 
 
 def test_growth_is_never_below_zero():
-    assert measured(base_bytes=420).growth == Bracket(0, 30)
+    assert measured(base_bytes=420, base_upper_bytes=420).growth == Bracket(0, 30)
+
+
+def test_growth_is_no_surer_than_what_it_is_counted_from():
+    assert measured(base_bytes=100, base_upper_bytes=250).growth == Bracket(150, 350)
 
 
 def test_processes_are_told_as_found():

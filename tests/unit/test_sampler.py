@@ -12,6 +12,7 @@ from pytest_layers.measure.cpu import Processes, Threads
 from pytest_layers.measure.pagefaults import PageFaults
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Switches, ThreadTimes
 from pytest_layers.measure.sampler import Sampler
+from pytest_layers.records import Bracket
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
@@ -37,6 +38,8 @@ class World:
         """Whose marks can't be reset."""
         self.unopened = {}
         """Error numbers of those whose files can't be opened."""
+        self.slow_to_read = {}
+        """Seconds that reading their memory takes."""
         self.last_pid = b"1"
         world = self
 
@@ -49,6 +52,7 @@ class World:
                 self.pid = pid
 
             def memory(self):
+                world.seconds += world.slow_to_read.get(self.pid, 0.0)
                 return world.memory.get(self.pid)
 
             def minor_faults(self):
@@ -119,11 +123,8 @@ class World:
 class NoSegments:
     doubtful_bytes = 0
 
-    def read(self, shared_by_pid):
-        return 0
-
-    def used_bytes(self):
-        return 0
+    def look(self, now, shared_by_pid, *, due):
+        return Bracket(0, 0)
 
 
 @pytest.fixture
@@ -205,8 +206,8 @@ class TestDelay:
         look = world.sampler._look_slowly
 
         def spend(*args, **options):
-            look(*args, **options)
             world.thread_seconds += 1.0
+            return look(*args, **options)
 
         monkeypatch.setattr(world.sampler, "_look_slowly", spend)
         world.poll()
@@ -237,6 +238,22 @@ class TestWindow:
         (note,) = found.notes
         assert note.startswith("too many open files: ")
 
+    def test_where_no_file_is_left_who_seems_to_have_ended_may_be_there(self, world, monkeypatch):
+        world.begin()
+        monkeypatch.setattr(machine, "has_files_left", lambda: False)
+        world.set(11, 5)
+        world.poll()
+        (note,) = world.findings().notes
+        assert note.startswith("too many open files: ")
+
+    def test_where_the_process_of_the_case_can_not_be_read_nothing_is_sure(self, world):
+        world.memory[ROOT] = None
+        world.begin()
+        found = world.findings()
+        assert (found.lower_bytes, found.upper_bytes) == (0, machine.most_bytes())
+        (note,) = found.notes
+        assert note.startswith("/proc does not tell of the test's process: ")
+
     def test_one_that_ended_before_it_was_opened_is_not_missing(self, world):
         world.begin()
         world.set(11, 5)
@@ -251,6 +268,18 @@ class TestWindow:
         world.refuses = {11}
         world.begin()
         assert world.findings().notes == ()
+
+    def test_memory_that_goes_from_one_to_another_while_all_are_read_counts_once(self, world):
+        world.set(11, 0)
+        world.begin()
+        world.set(ROOT, 200)
+        world.poll()
+        world.set(11, 200)
+        world.slow_to_read = {11: 0.05}
+        world.poll()
+        world.set(ROOT, 10)
+        world.slow_to_read = {}
+        assert world.findings().lower_bytes == 210 * MIB
 
     def test_what_was_before_is_not_in_it(self, world):
         world.set(ROOT, 900, cpu=5.0)

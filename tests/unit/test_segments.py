@@ -10,7 +10,8 @@ import pytest
 
 from pytest_layers.measure import segments
 from pytest_layers.measure.procfs import Process
-from pytest_layers.measure.segments import Segments
+from pytest_layers.measure.segments import SHARE, Segments
+from pytest_layers.records import Bracket
 
 MIB = 2**20
 SIZE = 8 * MIB
@@ -231,3 +232,78 @@ def test_what_was_there_before_stays_though_a_process_held_it(folder, stack):
     stack.enter_context((folder / "foreign").open("rb"))
     found.read(shared_by(os.getpid()))
     assert found.remove_left() == []
+
+
+class TestLook:
+    """Between two readings sizes are known by what each process maps, and by what is used of the folders."""
+
+    COST = 0.001
+
+    @pytest.fixture
+    def looked(self, monkeypatch):
+        """Give one look the time, what processes map in MiB, and what is used; what is read stays scripted."""
+        found = Segments([])
+        spent = iter(range(10**6))
+        monkeypatch.setattr(segments.time, "thread_time", lambda: self.COST * next(spent))
+        found.read_bytes = 100 * MIB
+        read = found.read
+        monkeypatch.setattr(
+            found, "read", lambda *told, due: read(*told, due=due) or found.read_bytes
+        )
+
+        def look(now, *mapped, used=0, due=False):
+            monkeypatch.setattr(found, "used_bytes", lambda: used * MIB)
+            bytes_of = {pid: size * MIB for pid, size in enumerate(mapped)}
+            bracket = found.look(now, bytes_of, due=due)
+            return bracket.lower_bytes / MIB, bracket.upper_bytes / MIB
+
+        look(0.0, 100, due=True)
+        look.segments = found
+        return look
+
+    def test_what_is_read_is_exact(self, looked):
+        looked.segments.read_bytes = 130 * MIB
+        assert looked(0.001, 500, due=True) == (130, 130)
+
+    def test_until_then_they_have_grown_by_what_is_mapped_or_used_more(self, looked):
+        assert looked(0.001, 140, 10, used=7) == (100, 157)
+
+    def test_and_shrunk_by_what_is_mapped_or_used_less(self, looked):
+        assert looked(0.001, 70) == (70, 100)
+        assert looked(0.001) == (0, 100)
+
+    def test_what_one_lets_go_while_another_maps_more_hides_nothing(self, looked):
+        assert looked(0.001, 60, 40) == (60, 140)
+
+    def test_what_moved_is_read_again_once_the_last_time_is_paid_for(self, looked):
+        looked.segments.read_bytes = 180 * MIB
+        paid = self.COST / SHARE
+        assert looked(0.9 * paid, 180) == (100, 180)
+        assert looked(1.1 * paid, 180) == (180, 180)
+
+    def test_what_stands_still_is_not_read_again(self, looked):
+        looked.segments.read_bytes = 180 * MIB
+        assert looked(60.0, 100) == (100, 100)
+
+
+def test_maps_are_read_again_of_those_alone_that_map_more_or_less_unless_all_are_due(monkeypatch):
+    found, asked = Segments([]), []
+    monkeypatch.setattr(segments, "mapped", lambda pid: asked.append(pid) or set())
+    found.read({1: MIB, 2: MIB, 3: 0})
+    found.read({1: MIB, 2: 2 * MIB, 3: MIB}, due=False)
+    found.read({1: MIB})
+    assert asked == [1, 2, 2, 3, 1]
+
+
+def test_a_segment_that_appears_is_told_of_at_once(folder, stack):
+    found = Segments([str(folder)])
+    mine = shared_by(os.getpid())
+    before = found.look(0.0, mine, due=True)
+    with (folder / "one").open("w+b") as file:
+        file.truncate(SIZE)
+        area = stack.enter_context(mmap.mmap(file.fileno(), SIZE))
+        area.write(b"x" * SIZE)
+    soon = found.look(0.0, shared_by(os.getpid()), due=False)
+    assert soon.upper_bytes >= before.upper_bytes + SIZE
+    later = found.look(60.0, shared_by(os.getpid()), due=False)
+    assert later == Bracket(*(before.upper_bytes + SIZE,) * 2)

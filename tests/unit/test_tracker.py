@@ -7,13 +7,33 @@ from hypothesis import strategies as st
 
 from pytest_layers.measure.life import TICK_SECONDS, Reading
 from pytest_layers.measure.life import TOUCH_BYTES_PER_SECOND as TOUCHED
+from pytest_layers.measure.pagefaults import Faulted
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
-from pytest_layers.measure.tracker import MAX_NAMED, MAX_POINTS, Tracker, tree_upper
+from pytest_layers.measure.tracker import (
+    MAX_NAMED,
+    MAX_POINTS,
+    TORN_SECONDS,
+    Tracker,
+    tree_upper,
+)
 from pytest_layers.measure.unseen import MAX_STRETCHES, Told, Unseen
 from pytest_layers.records import Bracket
 
 MIB = 2**20
 SLACK = 0
+
+
+def exactly(mib):
+    return Bracket(mib * MIB, mib * MIB)
+
+
+def huge(mib, after=None):
+    """What page faults brought in huge pages, before a reading and after it; sizes in MiB."""
+    return Faulted(mib * MIB), Faulted((mib if after is None else after) * MIB)
+
+
+def of_any_size(before, after):
+    return Faulted(0, before * MIB), Faulted(0, after * MIB)
 
 
 def reading(pid=1, anon=0, *, high=None, file=0, shared=0, swap=0, cpu=None, faults=0, family=0):
@@ -32,7 +52,7 @@ class Watched:
         self.tracker = Tracker(SLACK, **options)
         self.seconds = 0.0
 
-    def read(self, *readings, segments=0, proportional=None):
+    def read(self, *readings, segments=0, proportional=None, **options):
         busy = [
             one if one.cpu_seconds is not None else one._replace(cpu_seconds=self.seconds)
             for one in readings
@@ -40,10 +60,9 @@ class Watched:
         self.tracker.observe(
             self.seconds,
             busy,
-            segment_bytes=segments * MIB,
-            proportional={
-                key: Bracket(size * MIB, size * MIB) for key, size in (proportional or {}).items()
-            },
+            segments=segments if isinstance(segments, Bracket) else exactly(segments),
+            proportional={key: exactly(size) for key, size in (proportional or {}).items()},
+            **options,
         )
         self.seconds += 1.0
         return self
@@ -76,6 +95,29 @@ class TestOneProcess:
     def test_the_base_is_what_it_held_at_the_first_reading(self, watched):
         watched.read(reading(anon=10, file=5), segments=3).read(reading(anon=20))
         assert watched.tracker.base_bytes == 13 * MIB
+
+    def test_shared_memory_that_was_there_before_is_not_its_own_though_it_maps_it(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10, shared=200))
+        assert watched.bracket()[0] == 10
+
+    def test_of_its_own_it_is_known_exactly(self, watched):
+        watched.read(reading(anon=10, shared=200), segments=200)
+        watched.read(reading(anon=10, shared=200, high=260), segments=200)
+        assert watched.bracket() == (260, 260)
+
+    def test_segments_are_no_surer_than_they_were_read(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10), segments=Bracket(20 * MIB, 90 * MIB))
+        assert watched.bracket() == (30, 100)
+
+    def test_a_burst_of_huge_pages_after_a_reading_is_not_lost_with_the_reset_of_its_mark(self):
+        tracker = Tracker(SLACK)
+        tracker.observe(0.0, [reading(anon=100, file=20, cpu=1.0, faults=1000)])
+        moved = reading(anon=100, file=22, cpu=1.0, faults=1512)
+        tracker.observe(0.02, [moved], faulted=huge(0, 200))
+        burst = reading(anon=100, high=322, file=22).memory
+        tracker.reset(1, burst, burst._replace(high_water=122 * MIB))
+        tracker.observe(0.04, [moved._replace(faults=1612)], faulted=huge(200))
+        assert tracker.upper_bytes >= 300 * MIB
 
     def test_a_burst_between_two_readings_is_known_from_the_mark(self, watched):
         watched.read(reading(anon=10)).read(reading(anon=10, high=210))
@@ -126,16 +168,14 @@ class TestOneProcess:
         tracker = Tracker(SLACK)
         tracker.observe(0.0, [reading(anon=10, cpu=5.0, faults=1000)])
         came = reading(anon=10, file=400, cpu=5.005, faults=1050)
-        tracker.observe(0.005, [came], huge_bytes=100 * MIB)
+        tracker.observe(0.005, [came], faulted=huge(100))
         assert tracker.upper_bytes == 110 * MIB + 50 * PAGE_BYTES
 
     def test_no_more_is_hidden_than_page_faults_brought(self):
         tracker = Tracker(SLACK)
-        tracker.observe(
-            0.0, [reading(anon=10, file=400, cpu=0.0, faults=1000)], huge_bytes=64 * MIB
-        )
+        tracker.observe(0.0, [reading(anon=10, file=400, cpu=0.0, faults=1000)], faulted=huge(64))
         came = reading(anon=10, file=420, cpu=5.0, faults=1010)
-        tracker.observe(5.0, [came], huge_bytes=66 * MIB)
+        tracker.observe(5.0, [came], faulted=huge(66))
         assert tracker.upper_bytes == 10 * MIB + 10 * PAGE_BYTES + 2 * MIB
 
     def test_what_page_faults_brought_is_not_hidden_once_it_is_seen(self):
@@ -153,7 +193,7 @@ class TestOneProcess:
     def test_a_burst_that_page_faults_brought_is_one(self):
         tracker = Tracker(SLACK)
         tracker.observe(0.0, [reading(anon=10, cpu=0.0, faults=1000)])
-        tracker.observe(5.0, [reading(anon=10, high=20, cpu=5.0, faults=1005)], huge_bytes=10 * MIB)
+        tracker.observe(5.0, [reading(anon=10, high=20, cpu=5.0, faults=1005)], faulted=huge(10))
         assert (tracker.lower_bytes, tracker.upper_bytes) == (20 * MIB, 20 * MIB)
 
     def test_a_fork_has_pages_that_no_fault_brought(self):
@@ -238,6 +278,32 @@ class TestSeveralProcesses:
         watched.read(reading(1, 10)).read(reading(1, 10), reading(3, 200)).read(reading(1, 10))
         assert watched.bracket(largest=200) == (210, 210)
 
+    def test_what_one_handed_to_another_while_all_were_read_does_not_count_twice(self, watched):
+        watched.read(reading(1, 210), reading(2, 10))
+        watched.read(reading(1, 210), reading(2, 210), reading_seconds=2 * TORN_SECONDS)
+        assert watched.bracket()[0] == 220
+        assert watched.tracker.footprint_bytes == 220 * MIB
+
+    def test_nor_what_went_from_one_into_a_segment(self, watched):
+        watched.read(reading(1, 210)).read(
+            reading(1, 210), segments=200, reading_seconds=2 * TORN_SECONDS
+        )
+        assert watched.bracket()[0] == 210
+
+    def test_what_both_hold_counts_at_the_next_reading_though_that_took_long_too(self, watched):
+        watched.read(reading(1, 210), reading(2, 10))
+        for _ in range(2):
+            watched.read(reading(1, 210), reading(2, 210), reading_seconds=2 * TORN_SECONDS)
+        assert watched.bracket()[0] == 420
+
+    @pytest.mark.parametrize(
+        ("one", "other"), [(reading(1, 210), ()), (reading(1, 210, family=7), reading(2, 10))]
+    )
+    def test_the_first_reading_counts_however_long_it_took(self, watched, one, other):
+        readings = [one, *([other] if other else [])]
+        watched.read(*readings, reading_seconds=2 * TORN_SECONDS)
+        assert watched.tracker.base_bytes == (210 if not other else 220) * MIB
+
     def test_a_child_that_ended_may_have_grown_to_the_largest_child_that_is_told(self, watched):
         watched.read(reading(1, 10)).read(reading(1, 10), reading(2, 100)).read(reading(1, 10))
         assert watched.bracket(largest=150) == (110, 160)
@@ -253,8 +319,8 @@ class TestSeveralProcesses:
         self,
     ):
         tracker, own = Tracker(SLACK), reading(1, 10, cpu=0)
-        tracker.observe(0.1, [own, reading(2, 100, cpu=0)], faulted_bytes=(500 * MIB, 503 * MIB))
-        tracker.observe(0.2, [own], faulted_bytes=(506 * MIB, 507 * MIB))
+        tracker.observe(0.1, [own, reading(2, 100, cpu=0)], faulted=of_any_size(500, 503))
+        tracker.observe(0.2, [own], faulted=of_any_size(506, 507))
         assert tree_upper(tracker, largest_bytes=2**40, child_faults=0) == 117 * MIB
 
     @pytest.mark.parametrize(
@@ -337,6 +403,19 @@ class TestTwins:
     def test_without_a_proportional_size_only_the_largest_twin_is_sure(self, watched):
         watched.read(reading(1, 600, family=1), reading(2, 610, family=1))
         assert watched.bracket() == (610, 1210)
+
+    def test_where_they_could_not_be_read_at_first_growth_counts_from_the_sum_of_them(
+        self, watched
+    ):
+        forks = [reading(pid, 600, family=7) for pid in (1, 2, 3, 4)]
+        watched.read(*forks).read(*forks, proportional={7: 2400})
+        assert watched.tracker.base_bytes == 600 * MIB
+        assert watched.tracker.base_upper_bytes == watched.tracker.lower_bytes == 2400 * MIB
+
+    def test_one_that_ended_while_it_was_read_has_lost_no_page_faults(self, watched):
+        one, other = (reading(pid, 600, faults=160_000, family=7) for pid in (1, 2))
+        watched.read(one, other, proportional={7: 620}).read(one, other._replace(faults=0))
+        assert watched.bracket(touched=0)[0] == 620
 
     def test_since_the_last_proportional_size_they_added_what_they_faulted(self, watched):
         twins = [reading(pid, 600, family=1, faults=1000) for pid in (1, 2)]
@@ -605,7 +684,7 @@ class World:
         self.tracker.observe(
             float(self.seconds),
             readings,
-            segment_bytes=sum(self.segments.values()) * UNIT,
+            segments=Bracket(*(sum(self.segments.values()) * UNIT,) * 2),
             proportional=self.proportional(families) if amount % 2 else None,
         )
         self.close_stretch()
