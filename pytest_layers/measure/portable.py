@@ -107,7 +107,7 @@ def identity(pid: int) -> Identity | None:
         name, parent = process.name(), process.ppid()
     except _GONE:
         return None
-    return Identity(name, parent, 0, started, (pid, started), 0, ChildUsage(), state)
+    return Identity(name, parent, started, (pid, started), 0, ChildUsage(), state)
 
 
 def is_dead(pid: int) -> bool:

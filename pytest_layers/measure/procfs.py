@@ -76,7 +76,6 @@ class Identity(NamedTuple):
 
     name: str
     parent: int
-    session: int
     started: int
     """Clock ticks since boot."""
     image: tuple[int, int]
@@ -124,7 +123,6 @@ def parse_stat(text: str) -> Identity:
     return Identity(
         name=text[start + 1 : end],
         parent=int(fields[1]),
-        session=int(fields[3]),
         started=int(fields[19]),
         image=(int(fields[23]), int(fields[25])),
         minor_faults=int(fields[7]),

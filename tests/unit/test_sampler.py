@@ -101,7 +101,7 @@ class World:
         self.memory[pid] = Memory(high * MIB, anon * MIB, file * MIB, 0, 0)
         self.cpu[pid] = cpu
         self.who[pid] = Identity(
-            f"name{pid}", parent, 1, pid, (image or pid, 0), faults, told or ChildUsage(), state
+            f"name{pid}", parent, pid, (image or pid, 0), faults, told or ChildUsage(), state
         )
         self.last_pid = str(max(self.who)).encode()
 
