@@ -23,13 +23,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from pytest_layers.datasets import formats
 from pytest_layers.datasets import sales as built_in
+from pytest_layers.records import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pytest_layers.engines.base import Engine
-    from pytest_layers.records import Dataset
 
 REGION = "east"
 TOP = 10
@@ -93,6 +94,19 @@ class EngineContract:
         assert scanned.schema.equals(read.schema)
         assert_same_rows(scanned, _sales_rows(sales), sort_by="order_id")
         assert_same_rows(read, _sales_rows(sales), sort_by="order_id")
+
+    def test_reads_files_as_they_are(
+        self, engine: Engine, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        """Several files, of a suffix that is the format's second, in a folder whose name looks like a column's."""
+        folder = tmp_path_factory.mktemp("year=2024", numbered=False)
+        rows = pa.table({"order_id": pa.array([1, 2, 3], pa.int64())})
+        known = formats.named(engine.format)
+        paths = [folder / f"part-{number}{known.suffixes[1]}" for number in range(2)]
+        for number, path in enumerate(paths):
+            known.write(rows.slice(2 * number, 2).to_batches(), path)
+        own = Dataset("own", known.name, tuple(map(str, paths)), rows.num_rows, rows.nbytes)
+        assert_same_rows(engine.collect(engine.scan(own)), rows, sort_by="order_id")
 
     def test_operations(self, engine: Engine, sales: Dataset, products: Dataset) -> None:
         """Each operation gives what Arrow computes from the same rows."""

@@ -32,10 +32,16 @@ class Extent:
     arrow_bytes: int = 0
 
     def counting(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same batches, each added to this extent as it passes."""
+        """The same batches, each added to this extent as it passes; a dictionary that stays the same counts once."""
+        known: dict[int, pa.Array] = {}
         for batch in batches:
             self.rows += batch.num_rows
             self.arrow_bytes += batch.nbytes
+            for place, column in enumerate(batch.columns):
+                if isinstance(column, pa.DictionaryArray):
+                    if place in known and column.dictionary.equals(known[place]):
+                        self.arrow_bytes -= column.dictionary.nbytes
+                    known[place] = column.dictionary
             yield batch
 
 

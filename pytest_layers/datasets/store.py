@@ -11,7 +11,6 @@ it is filled elsewhere, then renamed. Two kinds of locks keep processes apart:
 from __future__ import annotations
 
 import functools
-import hashlib
 import inspect
 import json
 import os
@@ -29,6 +28,7 @@ from filelock import FileLock, Timeout
 
 from pytest_layers import records
 from pytest_layers.datasets import formats, sales
+from pytest_layers.datasets.fingerprint import digest, of_function
 from pytest_layers.errors import LayersError
 from pytest_layers.records import Dataset
 from pytest_layers.units import format_bytes
@@ -78,6 +78,7 @@ class Store:
     def sales(self, rows: int, format: str, seed: int = 0) -> Made:
         """The first `rows` rows of the built-in `sales`."""
         with _worded("make data set 'sales'", self._root):
+            _check_literal(self._root)
             self._check_room(rows)
         wanted = Dataset("sales", format, (), rows, 0, products=sales.distinct_products(rows))
         return self._get(wanted, functools.partial(sales.batches, seed=seed), _built_in(seed))
@@ -101,10 +102,10 @@ class Store:
         """What `batches(rows)` yields: record batches of one schema.
 
         It is made anew when the source of `batches` changes, or a value that it closes over or was
-        bound to; functions that it calls are not looked at.
+        bound to; functions that it calls are not looked at. Values must be such that can be pickled.
         """
         wanted = Dataset(name, format, (), rows, 0)
-        return self._get(wanted, functools.partial(_checked, name, batches), _fingerprint(batches))
+        return self._get(wanted, functools.partial(_checked, name, batches), of_function(batches))
 
     def existing(
         self,
@@ -118,7 +119,7 @@ class Store:
         """
         files, known = _resolved([Path(path).absolute() for path in paths], format)
         stamps = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-        note = self._root / "existing" / f"{_digest(known.name, stamps)}.json"
+        note = self._root / "existing" / f"{digest(known.name, stamps)}.json"
         if (found := _remembered(note)) is not None:
             return Made(found, made=False)
         dataset = _counted(Path(paths[0]).stem, files, known)
@@ -130,8 +131,8 @@ class Store:
         """The data set that is wanted, found or made, and in use from here on."""
         known = formats.named(wanted.format)
         label = re.sub(r"[^\w.-]", "_", f"{wanted.name}-{wanted.rows}-{wanted.format}")
-        digest = _digest(wanted.name, fingerprint, inspect.getsource(formats))
-        folder = self._root / f"{label}-{digest}"
+        found_by = digest(wanted.name, fingerprint, inspect.getsource(formats))
+        folder = self._root / f"{label}-{found_by}"
         with _worded(f"make data set {wanted.name!r}", self._root):
             with self._locked(folder):
                 found = _remembered(folder / _MANIFEST)
@@ -290,34 +291,16 @@ def _fields(schema: pa.Schema) -> str:
     return f"({', '.join(f'{field.name}: {field.type}' for field in schema)})"
 
 
-def _digest(*parts: object) -> str:
-    return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-
-
 def _built_in(seed: int) -> str:
-    return _digest(inspect.getsource(sales), seed)
-
-
-def _fingerprint(batches: Batches) -> str:
-    """Of the source of a function and of the values that it was made with."""
-    if isinstance(batches, functools.partial):
-        return _digest(_fingerprint(batches.func), batches.args, batches.keywords)
-    function = inspect.unwrap(batches)
-    try:
-        values = inspect.getclosurevars(function).nonlocals.items()
-        bound = sorted((name, repr(value)) for name, value in values if not callable(value))
-        return _digest(inspect.getsource(function), bound)
-    except (OSError, TypeError) as error:
-        raise LayersError(
-            f"can't read the source of {batches!r}, by which its data are found again; "
-            "give a function that is written in a file"
-        ) from error
+    return digest(inspect.getsource(sales), seed)
 
 
 def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path], formats.Format]:
     """The files that are meant, and their one format."""
     wanted = formats.named(format_name) if format_name else None
     files = [file for path in paths for file in _files(path, wanted)]
+    for file in files:
+        _check_literal(file)
     found = {file: wanted or formats.of_suffix(file) for file in files}
     for file, known in found.items():
         if known is None:
@@ -329,13 +312,25 @@ def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path
     return files, kinds.popitem()[1]
 
 
+def _check_literal(path: Path) -> None:
+    """Some engines take such names for patterns, and read other files, or none without a word."""
+    found = sorted(set("*?[") & set(str(path)))
+    if found:
+        raise LayersError(
+            f"{path} has {' and '.join(found)} in its name, a pattern to engines; rename it"
+        )
+
+
 def _files(path: Path, wanted: formats.Format | None) -> list[Path]:
     if not path.exists():
         raise LayersError(f"{path} does not exist")
     if not path.is_dir():
         return [path]
     accepted = [wanted] if wanted else [*formats.FORMATS.values()]
-    files = sorted(file for file in path.iterdir() if formats.of_suffix(file) in accepted)
+    # Engines pass over names that begin so: they are of what is half written, or of a system.
+    names = sorted(name for name in path.iterdir() if name.is_file() and name.name[0] not in "._")
+    alike = [name for name in names if formats.of_suffix(name) in accepted]
+    files = alike or (names if wanted else [])
     if not files:
         raise LayersError(f"the folder {path} holds no data files; {_accepted()}")
     return files

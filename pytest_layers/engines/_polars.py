@@ -25,10 +25,15 @@ class PolarsFamily(Engine):
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:
-        """The size of its thread pool and its temp folder, which it reads at import."""
+        """The size of its thread pool, the memory there is and its folders, which it reads at import.
+
+        From Polars 2 on it spills past a share of the memory; how large a share is left to it.
+        """
         return super().environment(budget) | {
             "POLARS_MAX_THREADS": str(budget.cores),
+            "POLARS_OVERRIDE_TOTAL_MEMORY_MB": str(max(1, budget.memory_bytes // 2**20)),
             "POLARS_TEMP_DIR": str(Path(budget.temp_dir, "polars")),
+            "POLARS_OOC_SPILL_DIR": budget.spill_dir,
         }
 
     def start(self, budget: Budget) -> None:

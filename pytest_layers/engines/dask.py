@@ -23,6 +23,11 @@ class Dask(Engine):
     starts_processes = True
     address_setting = "dask_scheduler"
 
+    @classmethod
+    def environment(cls, budget: Budget) -> dict[str, str]:
+        """One thread in each worker, as Dask sets it where nobody else did: there are as many as cores."""
+        return dict.fromkeys(super().environment(budget), "1")
+
     def start(self, budget: Budget) -> None:
         """Start the workers, one a core, or connect to a cluster; import Dask there and here."""
         import dask.dataframe as dd
@@ -78,7 +83,9 @@ class Dask(Engine):
         self._workers.stop()
 
     def _read_parquet(self, paths: list[str]) -> Any:
-        return self.namespace.read_parquet(paths, split_row_groups=True)
+        return self.namespace.read_parquet(
+            paths, split_row_groups=True, dataset={"partitioning": None}
+        )
 
 
 def _tabular(computed: Any) -> Any:

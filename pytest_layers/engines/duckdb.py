@@ -21,7 +21,10 @@ class DuckDB(Engine):
     install = 'pip install "pytest-layers[duckdb]"'
 
     def start(self, budget: Budget) -> None:
-        """Open an in-memory database within the budget; past 80 % of the memory, its default too, it spills."""
+        """Open an in-memory database within the budget; past 80 % of the memory, its default too, it spills.
+
+        It is also the one that `duckdb.sql` and its like work on.
+        """
         import duckdb
 
         self.namespace = duckdb
@@ -32,6 +35,7 @@ class DuckDB(Engine):
                 "temp_directory": budget.spill_dir,
             }
         )
+        duckdb.set_default_connection(self.session)
 
     def scan(self, dataset: Dataset) -> Any:
         """A lazy relation over Parquet or Arrow files; the latter are memory-mapped."""
@@ -47,8 +51,9 @@ class DuckDB(Engine):
         return super().collect(frame.to_arrow_table() if relation else frame)
 
     def stop(self) -> None:
-        """Close the connection, which ends its threads."""
+        """Close the connection, which ends its threads; what comes after it in this process has a fresh one."""
         self.session.close()
+        self.namespace.set_default_connection(self.namespace.connect())
 
     def _map_arrow(self, paths: list[str]) -> Any:
         return self.session.from_arrow(tables.mapped(paths))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import tables
@@ -18,7 +19,8 @@ class Pandas(PandasFamily):
 
     def scan(self, dataset: Dataset) -> Any:
         """A `DataFrame` of Parquet or Arrow files, read whole: pandas has nothing lazy."""
-        return self.open_with(dataset, parquet=self.namespace.read_parquet, arrow=_read_arrow)
+        read_parquet = partial(self.namespace.read_parquet, partitioning=None)
+        return self.open_with(dataset, parquet=read_parquet, arrow=_read_arrow)
 
 
 def _read_arrow(paths: list[str]) -> Any:

@@ -19,7 +19,9 @@ class PandasArrow(PandasFamily):
 
     def scan(self, dataset: Dataset) -> Any:
         """A `DataFrame` of Parquet files, read whole, or over the mapped pages of Arrow files."""
-        read_parquet = partial(self.namespace.read_parquet, dtype_backend="pyarrow")
+        read_parquet = partial(
+            self.namespace.read_parquet, dtype_backend="pyarrow", partitioning=None
+        )
         return self.open_with(dataset, parquet=read_parquet, arrow=self._map_arrow)
 
     def _map_arrow(self, paths: list[str]) -> Any:

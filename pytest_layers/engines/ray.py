@@ -49,7 +49,7 @@ class Ray(Engine):
 
     def scan(self, dataset: Dataset) -> Any:
         """A lazy `ray.data.Dataset` of Parquet files."""
-        return self.open_with(dataset, parquet=self.namespace.data.read_parquet)
+        return self.open_with(dataset, parquet=self._read_parquet)
 
     def collect(self, frame: Any) -> pa.Table:
         """The rows of a Ray `Dataset`, which is run, or of Arrow tables by their references."""
@@ -73,6 +73,11 @@ class Ray(Engine):
     def nodes(self) -> list[dict[str, Any]]:
         """What was measured on each node of a cluster of the user's."""
         return self._workers.nodes()
+
+    def _read_parquet(self, paths: list[str]) -> Any:
+        """Files whatever their names: by itself Ray passes over those that do not end in `.parquet`."""
+        data = self.namespace.data
+        return data.read_parquet(paths, partitioning=None, file_extensions=None)
 
     def stop(self) -> None:
         """End Ray and all its processes, or leave the cluster of the user's."""

@@ -112,7 +112,7 @@ class Spark(Engine):
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:
-        """The Python of its workers, and where it listens and writes, which go before its settings.
+        """The Python of its workers, one thread in each, and where it listens and writes, which go before its settings.
 
         A user who has a cluster may have said which Python there is on it.
         """
@@ -123,7 +123,7 @@ class Spark(Engine):
             "PYSPARK_DRIVER_PYTHON": sys.executable,
             "SPARK_LOCAL_DIRS": str(Path(budget.temp_dir, "spark")),
         }
-        return super().environment(budget) | own | listen
+        return dict.fromkeys(super().environment(budget), "1") | own | listen
 
     def start(self, budget: Budget) -> None:
         """Start a JVM within the budget, and run a first query in it, so that its classes are loaded.

@@ -27,8 +27,8 @@ def speaks_arrow(frame: Any) -> bool:
 def plain(frame: Any) -> pa.Table:
     """Rows that speak Arrow as a table, with one type per kind of value, so that engines compare.
 
-    Text is `string`, lists are `list`, dictionaries are spelled out, and the schema's metadata is
-    gone. Columns that are so already are not copied.
+    Text is `string`, bytes are `binary`, lists are `list`, dictionaries are spelled out, and the schema's
+    metadata is gone. Columns that are so already are not copied.
     """
     import pyarrow as pa
 
@@ -53,6 +53,10 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return _plain_type(kind.value_type)
     if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return pa.string()
+    if pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind):
+        return pa.binary()
     if pa.types.is_large_list(kind) or pa.types.is_list(kind):
         return pa.list_(_plain_type(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_plain_type(field.type)) for field in kind])
     return kind

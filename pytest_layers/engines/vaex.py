@@ -42,20 +42,22 @@ class Vaex(Engine):
 
         with _unheard():
             import vaex
-            import vaex.arrow.opener
+            import vaex.arrow.dataset
             import vaex.hdf5.dataset
 
             self._loop = vaex.dataframe.get_main_executor().event_loop
             gc.collect()
         asyncio.set_event_loop(self._loop)  # it asks for one; Python 3.12 warns where there is none
         self._files: list[Any] = []
-        self.namespace = vaex
+        self.namespace, self._arrow = vaex, vaex.arrow.dataset
 
     def scan(self, dataset: Dataset) -> Any:
         """A lazy `DataFrame` of HDF5, Arrow or Parquet files; the first two are memory-mapped."""
         many = self.namespace.open_many
         with _unheard():
-            frame = self.open_with(dataset, hdf5=many, arrow=many, parquet=many)
+            frame = self.open_with(
+                dataset, hdf5=many, arrow=self._open_arrow, parquet=self._open_parquet
+            )
         self._files.append(frame.dataset)
         return frame
 
@@ -66,6 +68,16 @@ class Vaex(Engine):
         if isinstance(frame, self.namespace.dataframe.DataFrame):
             frame = frame.to_arrow_table()
         return super().collect(frame)
+
+    def _open_arrow(self, paths: list[str]) -> Any:
+        """Files whatever their names; so are the next."""
+        return self._concat([self._arrow.open(path, fs_options={}, fs=None) for path in paths])
+
+    def _open_parquet(self, paths: list[str]) -> Any:
+        return self._concat([self._arrow.open_parquet(path, partitioning=None) for path in paths])
+
+    def _concat(self, opened: list[Any]) -> Any:
+        return self.namespace.concat([self.namespace.from_dataset(one) for one in opened])
 
     def stop(self) -> None:
         """Close the files that `scan` opened, and the event loop."""

@@ -186,6 +186,8 @@ class Supervisor:
         kind = kind_of(line)
         if kind == "done":
             self._exit_due = time.monotonic() + self._job.exit_seconds
+        if kind == "progress" and not self._in_window:
+            self._set_deadline()  # data that are being made come to an end
         if kind in HANDED_ON:
             self._tell(line)
 

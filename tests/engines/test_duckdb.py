@@ -48,3 +48,12 @@ def test_spills_into_its_folder_past_four_fifths_of_the_memory(tmp_path):
     engine.stop()
     assert memory == "819.1 MiB"
     assert Path(folder) == tmp_path / "spill"
+
+
+def test_the_functions_of_the_library_work_within_the_budget_too(tmp_path):
+    engine = DuckDB()
+    engine.start(Budget(1, 2**30, str(tmp_path)))
+    asked = "select current_setting('threads'), current_setting('temp_directory')"
+    assert engine.namespace.sql(asked).fetchall() == [(1, str(tmp_path / "spill"))]
+    engine.stop()
+    assert engine.namespace.sql("select 1").fetchall() == [(1,)]

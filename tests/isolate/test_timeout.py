@@ -61,6 +61,33 @@ def test_stack_is_shown_without_capture(inner):
     assert session.outcomes == {"test_hangs": "failed"}
 
 
+def test_making_data_may_take_as_long_as_it_goes_on(supervise):
+    told = supervise(
+        """
+        for done in range(4):
+            time.sleep(0.5)
+            send("progress", what="own", done=done, total=4)
+        send("done")
+        """,
+        timeout_seconds=1.2,
+    )
+    assert told.of("done")
+    assert not told.of("stopped")
+
+
+def test_progress_within_the_window_holds_up_no_timeout(supervise):
+    told = supervise(
+        """
+        mark("begin")
+        for done in range(60):
+            time.sleep(0.1)
+            send("progress", what="own", done=done, total=60)
+        """,
+        timeout_seconds=1.2,
+    )
+    assert told.of("stopped")
+
+
 def test_threads_that_never_end_do_not_hold_up_the_session(supervise):
     """After its last word a process has a while to end, not until the timeout."""
     started = time.monotonic()

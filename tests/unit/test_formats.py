@@ -183,3 +183,15 @@ def test_vaex_reads_the_sales_as_they_are(read_by_vaex):
     written, found = read_by_vaex["sales"]
     assert found.schema.equals(written.schema)
     assert found.equals(written)
+
+
+def test_a_dictionary_that_stays_the_same_counts_once():
+    names = pa.array([f"{'name' * 10}{n}" for n in range(1000)])
+    one = pa.DictionaryArray.from_arrays(pa.array([1] * 10, pa.int32()), names)
+    other = pa.DictionaryArray.from_arrays(pa.array([1] * 10, pa.int32()), names.slice(1))
+    batches = [pa.record_batch({"name": column}) for column in (one, one, other, other, one)]
+    extent = formats.Extent()
+    for _ in extent.counting(batches):
+        pass
+    dictionaries = 2 * names.nbytes + names.slice(1).nbytes
+    assert (extent.rows, extent.arrow_bytes) == (50, dictionaries + 5 * 10 * 4)

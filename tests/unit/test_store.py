@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -138,6 +139,67 @@ def test_a_changed_argument_or_closure_makes_the_data_anew(store):
         store.make(f"own{bind}", bind(1), 10, "arrow")
         assert not store.make(f"own{bind}", bind(1), 10, "arrow").made
         assert store.make(f"own{bind}", bind(2), 10, "arrow").made
+
+
+def given(rows, value=None):
+    yield pa.record_batch({"n": pa.array(range(rows))})
+
+
+def plus_one():
+    return lambda number: number + 1
+
+
+def plus_two():
+    return lambda number: number + 2
+
+
+def longs(last):
+    return np.append(np.zeros(100_000), last)
+
+
+@pytest.mark.parametrize(
+    ("value", "another"),
+    [
+        pytest.param(lambda: longs(1), lambda: longs(2), id="a long array"),
+        pytest.param(
+            lambda: pa.table({"n": longs(1)}), lambda: pa.table({"n": longs(2)}), id="a table"
+        ),
+        pytest.param(
+            lambda: {"b", "a", "c"}, lambda: {"b", "a", "d"}, id="a set, in another order each time"
+        ),
+        pytest.param(
+            lambda: np.random.default_rng(1), lambda: np.random.default_rng(2), id="a generator"
+        ),
+        pytest.param(plus_one, plus_two, id="a function"),
+    ],
+)
+def test_values_are_told_apart_by_all_of_their_contents(store, value, another):
+    def making(bound):
+        return functools.partial(given, value=bound)
+
+    store.make("own", making(value()), 10, "arrow")
+    assert not store.make("own", making(value()), 10, "arrow").made
+    assert store.make("own", making(another()), 10, "arrow").made
+
+
+def test_a_set_is_found_again_by_a_process_of_another_hash_seed():
+    text = """
+from functools import partial
+from pytest_layers.datasets import fingerprint
+print(fingerprint.of_function(partial(fingerprint.digest, {"a", "b", "c", ("d",)})))
+"""
+    said = {
+        subprocess.check_output(
+            [sys.executable, "-c", text], env=os.environ | {"PYTHONHASHSEED": str(seed)}
+        )
+        for seed in range(4)
+    }
+    assert len(said) == 1
+
+
+def test_a_value_that_can_not_be_told_from_another_is_an_error(store):
+    with pytest.raises(LayersError, match=r"can't tell 'value', a generator, from another one"):
+        store.make("own", functools.partial(given, value=(n for n in ())), 10, "arrow")
 
 
 def test_a_generator_without_source_is_an_error(store):
@@ -369,6 +431,33 @@ def test_a_folder_of_several_formats_needs_to_be_told_which(store, files):
 def test_any_name_is_accepted_with_a_format(store, files):
     shutil.move(files / "a.parquet", files / "a.data")
     assert store.existing([files / "a.data"], "parquet").dataset.rows == 100
+
+
+def test_in_a_folder_any_name_is_taken_with_a_format_where_none_tells_it(store, files):
+    for name in ("a.parquet", "b.parquet"):
+        shutil.move(files / name, files / Path(name).stem)
+    (files / "c.arrow").unlink()
+    assert store.existing([files], "parquet").dataset.rows == 200
+
+
+def test_hidden_files_and_folders_are_not_taken_for_data(store, files):
+    for name in (".hidden.parquet", "_passing.parquet"):
+        (files / name).write_text("half written")
+    (files / "folder.parquet").mkdir()
+    assert store.existing([files], "parquet").dataset.rows == 200
+
+
+@pytest.mark.parametrize("sign", "*?[")
+def test_a_name_that_engines_take_for_a_pattern_is_refused(store, files, sign):
+    file = files / f"a{sign}.parquet"
+    shutil.move(files / "a.parquet", file)
+    with pytest.raises(LayersError, match=rf"has \{sign} in its name, a pattern to engines"):
+        store.existing([file])
+
+
+def test_a_cache_folder_that_engines_take_for_a_pattern_is_refused(tmp_path):
+    with pytest.raises(LayersError, match=r"has \[ in its name"):
+        Store(tmp_path / "a[b]", PLENTY, lambda *_: None).sales(10, "parquet")
 
 
 def test_existing_files_are_never_removed(open_store, files):

@@ -60,6 +60,15 @@ def test_lists_have_one_type():
     assert tables.plain(pa.table({"texts": nested})).schema.types == [pa.list_(pa.string())]
 
 
+def test_bytes_have_one_type_and_so_has_what_is_in_a_struct():
+    held = pa.array([{"a": b"x", "b": ["y"]}, None]).cast(
+        pa.struct({"a": pa.large_binary(), "b": pa.large_list(pa.large_string())})
+    )
+    plain = tables.plain(pa.table({"held": held}))
+    assert plain.schema.types == [pa.struct({"a": pa.binary(), "b": pa.list_(pa.string())})]
+    assert plain["held"].to_pylist() == [{"a": b"x", "b": ["y"]}, None]
+
+
 def test_plain_columns_are_not_copied():
     table = pa.table({"number": [1, 2, 3]})
     plain = tables.plain(table)
