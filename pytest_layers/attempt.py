@@ -11,7 +11,7 @@ import pytest
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.wire import Message
 from pytest_layers.measure.findings import Findings
-from pytest_layers.outcome import call_of
+from pytest_layers.outcome import call_of, is_subtest
 from pytest_layers.units import format_bytes, format_seconds
 
 SIGKILL = 9
@@ -69,7 +69,8 @@ class Attempt:
 
 def phase_of_death(attempt: Attempt) -> str | None:
     """The first phase that was not reported, though it was its turn; None where the test went to its end."""
-    outcomes = {report.when: report.outcome for report in attempt.reports}
+    phases = [report for report in attempt.reports if not is_subtest(report)]
+    outcomes = {report.when: report.outcome for report in phases}
     if "teardown" in outcomes:
         return None
     if "setup" not in outcomes:

@@ -46,7 +46,13 @@ def conclude(
 
 def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
     """The report of the call phase; the last one where a plugin ran the test again."""
-    return next((report for report in reversed(reports) if report.when == "call"), None)
+    calls = (one for one in reversed(reports) if one.when == "call" and not is_subtest(one))
+    return next(calls, None)
+
+
+def is_subtest(report: pytest.TestReport) -> bool:
+    """Whether it is of a part of the test alone, told while the call phase went on."""
+    return hasattr(report, "context")  # pytest 8.4 has no class for it: there it is a plugin's
 
 
 def has_passed(call: pytest.TestReport) -> bool:
@@ -132,6 +138,8 @@ def _representation(item: pytest.Item, message: str) -> Any:
 def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
     """The outcome of a case in one word, and why, from the reports of its phases."""
     for report in reports:
+        if is_subtest(report) and not report.failed:
+            continue
         if hasattr(report, "wasxfail"):
             return ("xfailed" if report.skipped else "xpassed"), str(report.wasxfail)
         if report.skipped:

@@ -213,6 +213,8 @@ class ChildSide:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A report, in pytest's own form."""
         hook = self._config_hook
+        # Where pytest fails a test for its subtests: the parent's pytest knows nothing of them.
+        hook.pytest_report_teststatus(report=report, config=self._config)
         data = hook.pytest_report_to_serializable(config=self._config, report=report)
         self._wire.send("report", report=data)
 
