@@ -83,6 +83,11 @@ def how_it_ended(attempt: Attempt, when: str) -> str:
     if attempt.collect_errors and not attempt.reports and attempt.ended is not None:
         errors = "\n".join(attempt.collect_errors)
         return f"the test could not be collected in its own process:\n{errors}"
+    if _was_not_found(attempt):
+        return (
+            "the test was not found in its own process: its id has to be the same at every start of pytest,"
+            " so sets, times and random numbers make no good parameters"
+        )
     where = (
         f"during {when}, {format_seconds(attempt.seconds)} after its start{_last_reading(attempt)}"
     )
@@ -93,6 +98,17 @@ def how_it_ended(attempt: Attempt, when: str) -> str:
         return "\n".join([_why_stopped(attempt.stopped, where), *_held(attempt)])
     told = f"the test's process {kind_of_end(attempt.ended)} {where}"
     return "\n".join([told, *_held(attempt)]) if attempt.died_at_limit else told
+
+
+def _was_not_found(attempt: Attempt) -> bool:
+    """Whether pytest said there that it has no such test."""
+    ended = attempt.ended
+    if ended is None or attempt.reports:
+        return False
+    no_such = (
+        ended["status"] == pytest.ExitCode.USAGE_ERROR and "ERROR: not found: " in ended["tail"]
+    )
+    return no_such or bool(ended["status"] == pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def kind_of_end(ended: Message) -> str:

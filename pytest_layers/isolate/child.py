@@ -29,6 +29,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "dist": "no",
     "durations": None,
     "failedfirst": False,
+    "forked": False,
     "htmlpath": None,
     "lf": False,
     "looponfail": False,
@@ -183,6 +184,15 @@ class ChildSide:
         for name in _PARENT_ONLY_PLUGINS:
             with contextlib.suppress(AssertionError, ValueError):
                 config.pluginmanager.unregister(name=name)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Which tests a session is to run was settled in the parent: here a share would be one of a single test."""
+        there = list(items)
+        yield
+        items[:] = there
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """What could be collected in the parent and not here."""

@@ -259,6 +259,34 @@ def test_another_order_of_the_tests(layers):
     assert list(ran.cases) == ["test_broken", "test_well"]
 
 
+def test_a_share_of_the_session_is_taken_once(layers):
+    layers.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            items[:] = items[1::2]
+        """,
+    )
+    ran = layers.run(THREE)
+    assert ran.outcomes == {"failed": 1}
+    assert outcomes(ran) == {"test_broken": "failed"}
+
+
+def test_a_case_that_has_another_id_at_each_start_is_not_found(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import os
+
+    @CASE
+    @mark.parametrize("n", [os.getpid()])
+    def test_it(n): pass
+    """
+    )
+    assert ran.outcomes == {"errors": 1}
+    assert ran.run.cases[0].reason.startswith("the test was not found in its own process: its id")
+
+
 def test_all_of_them_together(layers):
     layers.write("pytest.ini", "[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     layers.write("test_it.py", THREE)
