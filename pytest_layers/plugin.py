@@ -170,6 +170,22 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Plan again, with the marks that hooks of others have added since."""
+    yield
+    faults: dict[str, list[str]] = {}
+    for item in tuple(items):
+        if _concerns_us(item, getattr(item, "fixturenames", ())) and (found := _plan(item)):
+            faults.setdefault(item.nodeid.partition("::")[0], []).extend(found)
+            items.remove(item)
+    for file, found in faults.items():  # a usage error would not get out of a worker of xdist
+        report = pytest.CollectReport(file, "failed", "\n".join(dict.fromkeys(found)), [])
+        session.ihook.pytest_collectreport(report=report)
+
+
 def _plan(item: pytest.Item) -> list[str]:
     """Put a plan on an item; gives what is wrong with its marks."""
     from pytest_layers import cases
