@@ -78,13 +78,23 @@ def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> Non
     reason = getattr(call, "wasxfail", _strict_xpass(call))
     marks = list(item.iter_markers("xfail"))  # none where the test set it while it ran
     expected = not marks or any(_expects_a_broken_limit(mark) for mark in marks)
-    call.longrepr = _representation(item, _failure(item, result))
     if reason is not None and expected:
+        call.longrepr = _representation(item, _failure(item, result))
         call.outcome, call.wasxfail = "skipped", reason
-        return
-    call.outcome = "failed"
+    else:
+        _fail_with(item, call, _failure(item, result))
+
+
+def _fail_with(item: pytest.Item, call: pytest.TestReport, message: str) -> None:
+    call.outcome, call.longrepr = "failed", _representation(item, message)
     if hasattr(call, "wasxfail"):
         del call.wasxfail
+
+
+def refuse(item: pytest.Item, call: pytest.TestReport, result: CaseResult, why: str) -> None:
+    """Fail a case that went through and can't be judged."""
+    _fail_with(item, call, why)
+    conclude(item, [call], result, strict=False)
 
 
 def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:

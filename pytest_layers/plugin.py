@@ -261,11 +261,24 @@ def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A case that was skipped before it had a process is part of the run too."""
+    """A case that was skipped before it had a process is part of the run too; one that went without it is not green."""
     report = yield
     if report.skipped and report.when == "setup" and not hasattr(report, "layers"):
         _note_skip(item, report)
+    elif report.passed and report.when == "call":
+        _refuse_unjudged(item, report)
     return report
+
+
+def _refuse_unjudged(item: pytest.Item, report: pytest.TestReport) -> None:
+    plan = _plan_to_run(item)
+    if plan is None:
+        return
+    from pytest_layers.outcome import refuse
+    from pytest_layers.records import CaseResult
+
+    result = CaseResult(plan.case, "", limits=plan.limits)
+    refuse(item, report, result, fixtures.RUN_BY_ANOTHER)
 
 
 def _note_skip(item: pytest.Item, report: pytest.TestReport) -> None:
