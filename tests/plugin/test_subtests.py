@@ -101,3 +101,33 @@ def test_a_crash_after_a_subtest_is_one_of_the_test(layers):
     assert ran.outcomes == {"failed": 1, "xfailed": 1}
     assert "ended with SIGABRT during call" in ran.case("test_crash").reason
     assert ran.verdict("test_crash").outcome == "failed"
+
+
+def test_in_place_a_case_is_judged_when_all_its_subtests_are_over(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    @CASE
+    def test_fails(subtests):
+        with subtests.test("first"): assert 0
+        with subtests.test("second"): pass
+
+    @BROKEN
+    def test_broken(subtests):
+        with subtests.test("first"): pytest.skip("not this one")
+        with subtests.test("second"): hold()
+
+    @BROKEN
+    def test_narrowed(subtests, measured):
+        with subtests.test("first"): held = hold()
+        with subtests.test("second"), measured: pass
+    """,
+        "--layers-isolation=none",
+    )
+    assert outcomes(ran) == {
+        "test_fails": "failed",
+        "test_broken": "failed",
+        "test_narrowed": "passed",
+    }
+    assert ran.case("test_fails").reason == "contains 1 failed subtest"
+    assert ran.verdict("test_broken").outcome == "failed"
