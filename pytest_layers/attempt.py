@@ -11,7 +11,7 @@ import pytest
 from pytest_layers.isolate import launch
 from pytest_layers.isolate.wire import Message
 from pytest_layers.measure.findings import Findings
-from pytest_layers.outcome import call_of
+from pytest_layers.outcome import call_of, is_subtest
 from pytest_layers.units import format_bytes, format_seconds
 
 SIGKILL = 9
@@ -69,7 +69,8 @@ class Attempt:
 
 def phase_of_death(attempt: Attempt) -> str | None:
     """The first phase that was not reported, though it was its turn; None where the test went to its end."""
-    outcomes = {report.when: report.outcome for report in attempt.reports}
+    phases = [report for report in attempt.reports if not is_subtest(report)]
+    outcomes = {report.when: report.outcome for report in phases}
     if "teardown" in outcomes:
         return None
     if "setup" not in outcomes:
@@ -82,6 +83,11 @@ def how_it_ended(attempt: Attempt, when: str) -> str:
     if attempt.collect_errors and not attempt.reports and attempt.ended is not None:
         errors = "\n".join(attempt.collect_errors)
         return f"the test could not be collected in its own process:\n{errors}"
+    if _was_not_found(attempt):
+        return (
+            "the test was not found in its own process: its id has to be the same at every start of pytest,"
+            " so sets, times and random numbers make no good parameters"
+        )
     where = (
         f"during {when}, {format_seconds(attempt.seconds)} after its start{_last_reading(attempt)}"
     )
@@ -92,6 +98,17 @@ def how_it_ended(attempt: Attempt, when: str) -> str:
         return "\n".join([_why_stopped(attempt.stopped, where), *_held(attempt)])
     told = f"the test's process {kind_of_end(attempt.ended)} {where}"
     return "\n".join([told, *_held(attempt)]) if attempt.died_at_limit else told
+
+
+def _was_not_found(attempt: Attempt) -> bool:
+    """Whether pytest said there that it has no such test."""
+    ended = attempt.ended
+    if ended is None or attempt.reports:
+        return False
+    no_such = (
+        ended["status"] == pytest.ExitCode.USAGE_ERROR and "ERROR: not found: " in ended["tail"]
+    )
+    return no_such or bool(ended["status"] == pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 def kind_of_end(ended: Message) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,20 +25,43 @@ if TYPE_CHECKING:
 
 WARM_UP_ROWS = 1000
 DEFAULT_FORMAT = "parquet"
+RUN_BY_ANOTHER = "run by another plugin in pytest's own process: its limits were not judged"
 _STARTED = time.time()
 
 
 @pytest.fixture
 def _layers_engine(request: pytest.FixtureRequest) -> type[Engine]:
     """The class of the engine of this case."""
-    return request.config.stash[state.CATALOG].get(request.param)
+    name = _parameter(request, "engine")
+    return request.config.stash[state.CATALOG].get(name)
 
 
 @pytest.fixture
 def _layers_size(request: pytest.FixtureRequest) -> Size:
     """The size of this case, as written."""
-    size: Size = request.param
+    size: Size = _parameter(request, "size")
     return size
+
+
+def _parameter(request: pytest.FixtureRequest, name: str) -> Any:
+    """What the case has for the public fixture `name`, given when tests were collected."""
+    if not hasattr(request, "param"):
+        raise _not_an_argument(name)
+    return request.param
+
+
+def _window(request: pytest.FixtureRequest, name: str) -> state.Window:
+    """Who measures this case, for the public fixture `name`."""
+    if state.WINDOW in request.config.stash:
+        return request.config.stash[state.WINDOW]
+    if request.fixturename in request.node.fixturenames:
+        raise LayersError(RUN_BY_ANOTHER)
+    raise _not_an_argument(name)
+
+
+def _not_an_argument(name: str) -> LayersError:
+    where = "has to be an argument of the test or of its fixtures"
+    return LayersError(f"{name} {where}: it can't be had by getfixturevalue")
 
 
 @pytest.fixture
@@ -49,7 +72,7 @@ def _layers_store(request: pytest.FixtureRequest) -> Store:
     stash = request.config.stash
     if state.STORE not in stash:
         settings = stash[state.SETTINGS]
-        tell = stash[state.WINDOW].progress
+        tell = _window(request, "products or dataset").progress
         folder = settings.cache_dir or default_cache_dir()
         stash[state.STORE] = Store(folder, settings.cache_size, tell)
     return stash[state.STORE]
@@ -58,7 +81,7 @@ def _layers_store(request: pytest.FixtureRequest) -> Store:
 @pytest.fixture
 def _layers_window(request: pytest.FixtureRequest) -> state.Window:
     """Who measures this case."""
-    return request.config.stash[state.WINDOW]
+    return _window(request, "measured")
 
 
 @pytest.fixture

@@ -46,7 +46,13 @@ def conclude(
 
 def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
     """The report of the call phase; the last one where a plugin ran the test again."""
-    return next((report for report in reversed(reports) if report.when == "call"), None)
+    calls = (one for one in reversed(reports) if one.when == "call" and not is_subtest(one))
+    return next(calls, None)
+
+
+def is_subtest(report: pytest.TestReport) -> bool:
+    """Whether it is of a part of the test alone, told while the call phase went on."""
+    return hasattr(report, "context")  # pytest 8.4 has no class for it: there it is a plugin's
 
 
 def has_passed(call: pytest.TestReport) -> bool:
@@ -70,14 +76,25 @@ def _strict_xpass(call: pytest.TestReport) -> str | None:
 def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> None:
     """Fail the call for its broken limits; where an xfail expected a failure, this is it."""
     reason = getattr(call, "wasxfail", _strict_xpass(call))
-    expected = any(_expects_a_broken_limit(mark) for mark in item.iter_markers("xfail"))
-    call.longrepr = _representation(item, _failure(item, result))
+    marks = list(item.iter_markers("xfail"))  # none where the test set it while it ran
+    expected = not marks or any(_expects_a_broken_limit(mark) for mark in marks)
     if reason is not None and expected:
+        call.longrepr = _representation(item, _failure(item, result))
         call.outcome, call.wasxfail = "skipped", reason
-        return
-    call.outcome = "failed"
+    else:
+        _fail_with(item, call, _failure(item, result))
+
+
+def _fail_with(item: pytest.Item, call: pytest.TestReport, message: str) -> None:
+    call.outcome, call.longrepr = "failed", _representation(item, message)
     if hasattr(call, "wasxfail"):
         del call.wasxfail
+
+
+def refuse(item: pytest.Item, call: pytest.TestReport, result: CaseResult, why: str) -> None:
+    """Fail a case that went through and can't be judged."""
+    _fail_with(item, call, why)
+    conclude(item, [call], result, strict=False)
 
 
 def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
@@ -131,6 +148,8 @@ def _representation(item: pytest.Item, message: str) -> Any:
 def outcome_of(reports: Sequence[pytest.TestReport]) -> tuple[str, str]:
     """The outcome of a case in one word, and why, from the reports of its phases."""
     for report in reports:
+        if is_subtest(report) and not report.failed:
+            continue
         if hasattr(report, "wasxfail"):
             return ("xfailed" if report.skipped else "xpassed"), str(report.wasxfail)
         if report.skipped:

@@ -170,6 +170,22 @@ def pytest_make_collect_report(
     return report
 
 
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    session: pytest.Session, items: list[pytest.Item]
+) -> Generator[None, None, None]:
+    """Plan again, with the marks that hooks of others have added since."""
+    yield
+    faults: dict[str, list[str]] = {}
+    for item in tuple(items):
+        if _concerns_us(item, getattr(item, "fixturenames", ())) and (found := _plan(item)):
+            faults.setdefault(item.nodeid.partition("::")[0], []).extend(found)
+            items.remove(item)
+    for file, found in faults.items():  # a usage error would not get out of a worker of xdist
+        report = pytest.CollectReport(file, "failed", "\n".join(dict.fromkeys(found)), [])
+        session.ihook.pytest_collectreport(report=report)
+
+
 def _plan(item: pytest.Item) -> list[str]:
     """Put a plan on an item; gives what is wrong with its marks."""
     from pytest_layers import cases
@@ -245,11 +261,24 @@ def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A case that was skipped before it had a process is part of the run too."""
+    """A case that was skipped before it had a process is part of the run too; one that went without it is not green."""
     report = yield
     if report.skipped and report.when == "setup" and not hasattr(report, "layers"):
         _note_skip(item, report)
+    elif report.passed and report.when == "call":
+        _refuse_unjudged(item, report)
     return report
+
+
+def _refuse_unjudged(item: pytest.Item, report: pytest.TestReport) -> None:
+    plan = _plan_to_run(item)
+    if plan is None:
+        return
+    from pytest_layers.outcome import refuse
+    from pytest_layers.records import CaseResult
+
+    result = CaseResult(plan.case, "", limits=plan.limits)
+    refuse(item, report, result, fixtures.RUN_BY_ANOTHER)
 
 
 def _note_skip(item: pytest.Item, report: pytest.TestReport) -> None:

@@ -350,6 +350,7 @@ class InPlace:
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
+        self._in_call = False
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
@@ -375,17 +376,23 @@ class InPlace:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """The call phase is the window, unless a `measured` fixture narrows it."""
-        if PLAN not in item.stash or state.NARROWED in item.stash:
-            return (yield)
-        with inside(item.config.stash[state.WINDOW]):
-            return (yield)
+        self._in_call = True
+        try:
+            if PLAN not in item.stash or state.NARROWED in item.stash:
+                return (yield)
+            with inside(item.config.stash[state.WINDOW]):
+                return (yield)
+        finally:
+            self._in_call = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """The verdicts on the call's report."""
+        """The verdicts on the call's report; those of subtests come while it goes on."""
         report = yield
-        if PLAN in item.stash and report.when == "call":
+        if PLAN in item.stash and report.when == "call" and not self._in_call:
+            # Where pytest fails a test for its subtests.
+            item.config.hook.pytest_report_teststatus(report=report, config=item.config)
             self._runner.conclude_in_place(item, report)
         return report

@@ -29,6 +29,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "dist": "no",
     "durations": None,
     "failedfirst": False,
+    "forked": False,
     "htmlpath": None,
     "lf": False,
     "looponfail": False,
@@ -184,6 +185,15 @@ class ChildSide:
             with contextlib.suppress(AssertionError, ValueError):
                 config.pluginmanager.unregister(name=name)
 
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collection_modifyitems(
+        self, items: list[pytest.Item]
+    ) -> Generator[None, None, None]:
+        """Which tests a session is to run was settled in the parent: here a share would be one of a single test."""
+        there = list(items)
+        yield
+        items[:] = there
+
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """What could be collected in the parent and not here."""
         if report.failed:
@@ -213,6 +223,8 @@ class ChildSide:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A report, in pytest's own form."""
         hook = self._config_hook
+        # Where pytest fails a test for its subtests: the parent's pytest knows nothing of them.
+        hook.pytest_report_teststatus(report=report, config=self._config)
         data = hook.pytest_report_to_serializable(config=self._config, report=report)
         self._wire.send("report", report=data)
 

@@ -60,12 +60,14 @@ def write(run: records.Run, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(dumps(run), encoding="utf-8")
+        # A lone surrogate, of bytes that are no UTF-8, becomes an escape as JSON has it.
+        temporary.write_text(dumps(run), encoding="utf-8", errors="backslashreplace")
         temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
+    except (OSError, ValueError) as error:
+        with contextlib.suppress(OSError, ValueError):
             temporary.unlink()
-        raise LayersError(f"{path}: the report can't be written ({error.strerror})") from error
+        why = error.strerror if isinstance(error, OSError) else error
+        raise LayersError(f"{path}: the report can't be written ({why})") from error
 
 
 def read(path: Path) -> records.Run:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections import Counter
 from typing import TYPE_CHECKING, Protocol
@@ -46,6 +47,7 @@ _WORKING_ELSEWHERE = {"parallel", "cluster"}
 """Layers whose engines work in processes of their own."""
 _NONE = "-"
 _PIP, _GLUE = "pip install ", "\N{NO-BREAK SPACE}"
+_CHANGED_IN_QUOTES = frozenset('"$`\\!')
 _WIDE_BRACKET_BYTES = 4 * 2**20
 _WIDE_BRACKET_SHARE = 0.05
 _WIDE_CORES = 0.15
@@ -336,7 +338,12 @@ def _command(case: Case, nodeid: str) -> str:
     """The command line that runs this case alone."""
     engine = f" --layers={case.engine}" if case.engine else ""
     size = f" --layers-sizes={case.size}" if case.size else ""
-    return f'pytest "{nodeid}"{engine}{size}'
+    return f"pytest {_quoted(nodeid)}{engine}{size}"
+
+
+def _quoted(nodeid: str) -> str:
+    """One word of a command line: in double quotes, which Windows knows too, unless a shell looks into them."""
+    return f'"{nodeid}"' if _CHANGED_IN_QUOTES.isdisjoint(nodeid) else shlex.quote(nodeid)
 
 
 def _folded(text: str, width: int, indent: int = 0) -> list[str]:

@@ -258,6 +258,29 @@ def test_a_fixture_may_stand_on_ours(layers):
     assert ran.case("test_it[fake-1k]").rows == 1000
 
 
+def test_what_is_no_argument_can_not_be_had_later(layers):
+    ran = layers.run(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("name", ["engine", "size", "sales", "products", "dataset", "measured"])
+        def test_plain(request, name):
+            request.getfixturevalue(name)
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_case(request):
+            request.getfixturevalue("sales")
+        """
+    )
+    why = "has to be an argument of the test or of its fixtures: it can't be had by getfixturevalue"
+    said = {line[1:].strip() for line in ran.lines if line.startswith("E ")}
+    assert ran.outcomes == {"failed": 7}
+    assert said == {
+        f"pytest_layers.errors.LayersError: {name} {why}"
+        for name in ("engine", "size", "products or dataset", "measured")
+    }
+
+
 def test_fixtures_are_explained(layers):
     ran = layers.bare("--fixtures", "-p", "pytest_layers.plugin", autoload=False)
     said = " ".join(ran.out.split())

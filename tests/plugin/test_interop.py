@@ -259,6 +259,73 @@ def test_another_order_of_the_tests(layers):
     assert list(ran.cases) == ["test_broken", "test_well"]
 
 
+def test_a_case_that_another_plugin_runs_itself_is_not_green(layers):
+    layers.write(
+        "conftest.py",
+        """
+        import pytest
+        from _pytest.runner import runtestprotocol
+
+        @pytest.hookimpl(tryfirst=True)
+        def pytest_runtest_protocol(item, nextitem):
+            runtestprotocol(item, nextitem=nextitem)
+            return True
+        """,
+    )
+    text = (
+        THREE
+        + """
+    @mark.xfail
+    @CASE
+    def test_expected(): pass
+
+    @CASE
+    def test_measured(measured):
+        with measured: pass
+    """
+    )
+    ran = layers.run(text)
+    why = "run by another plugin in pytest's own process: its limits were not judged"
+    assert ran.outcomes == {"failed": 3, "passed": 1, "errors": 1}
+    assert {name: case.reason for name, case in ran.cases.items()} == dict.fromkeys(
+        ("test_well", "test_broken", "test_expected"), why
+    )
+    assert f"E   pytest_layers.errors.LayersError: {why}" in [
+        " ".join([line[:1], " ", line[1:].strip()])
+        for line in ran.section("ERROR at setup of test_measured")
+    ]
+    in_place = layers.run(None, "--layers-isolation=none")
+    assert in_place.outcomes == {"passed": 3, "failed": 1, "xpassed": 1}
+
+
+def test_a_share_of_the_session_is_taken_once(layers):
+    layers.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            items[:] = items[1::2]
+        """,
+    )
+    ran = layers.run(THREE)
+    assert ran.outcomes == {"failed": 1}
+    assert outcomes(ran) == {"test_broken": "failed"}
+
+
+def test_a_case_that_has_another_id_at_each_start_is_not_found(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import os
+
+    @CASE
+    @mark.parametrize("n", [os.getpid()])
+    def test_it(n): pass
+    """
+    )
+    assert ran.outcomes == {"errors": 1}
+    assert ran.run.cases[0].reason.startswith("the test was not found in its own process: its id")
+
+
 def test_all_of_them_together(layers):
     layers.write("pytest.ini", "[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     layers.write("test_it.py", THREE)

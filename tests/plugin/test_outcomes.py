@@ -137,6 +137,11 @@ def test_a_broken_limit_and_xfail(layers):
     @BROKEN
     @mark.xfail(False, reason="not here")
     def test_expected_elsewhere(): hold()
+
+    @BROKEN
+    def test_expected_while_it_runs(request):
+        request.node.add_marker(mark.xfail(strict=True, reason="too large"))
+        hold()
     """
     )
     assert outcomes(ran) == {
@@ -145,6 +150,7 @@ def test_a_broken_limit_and_xfail(layers):
         "test_another_failure_was_expected": "failed",
         "test_an_assertion_was_expected": "xfailed",
         "test_expected_elsewhere": "failed",
+        "test_expected_while_it_runs": "xfailed",
     }
     assert {result.verdicts[0].outcome for result in ran.run.cases} == {"failed"}
 

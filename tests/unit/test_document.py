@@ -1,6 +1,7 @@
 """The JSON document: what it holds, and what is said of one that can't be read."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -155,6 +156,20 @@ def test_nothing_is_left_where_the_target_is_a_folder(tmp_path):
     with pytest.raises(LayersError, match="Is a directory"):
         document.write(a_run(), tmp_path / "layers.json")
     assert [path.name for path in tmp_path.iterdir()] == ["layers.json"]
+
+
+def test_bytes_that_are_no_text_are_written_as_json_has_them(tmp_path):
+    odd = replace(a_run().cases[0], reason="caf\udce9")
+    run = replace(a_run(), cases=(odd,))
+    path = tmp_path / "layers.json"
+    document.write(run, path)
+    assert "caf\\udce9" in path.read_text(encoding="utf-8")
+    assert document.read(path) == run
+
+
+def test_a_name_that_no_file_can_have_is_named(tmp_path):
+    with pytest.raises(LayersError, match="the report can't be written \\(embedded null byte\\)"):
+        document.write(a_run(), tmp_path / "layers\0.json")
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

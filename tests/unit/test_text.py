@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shlex
 from dataclasses import dataclass
 
 import pytest
@@ -393,6 +394,16 @@ def test_a_failure_of_a_plain_test_repeats_without_engine_and_size():
     assert text.failure(result) == (
         'too much\n\nTo run it again:\n  pytest "tests/test_shop.py::test_x"'
     )
+
+
+@pytest.mark.parametrize(
+    "odd", ["cost in $HOME", "`date`", 'say "hi"', "it's $5", "back\\\\slash", "!1"]
+)
+def test_a_failure_names_a_test_so_that_a_shell_takes_it_as_it_is(odd):
+    nodeid = f"tests/test_shop.py::test_x[{odd}]"
+    result = case("test_x", outcome="failed", verdicts=[judged("failed", "too much")])
+    command = text.failure(result, nodeid=nodeid).splitlines()[-1].strip()
+    assert command == f"pytest {shlex.quote(nodeid)}"
 
 
 def test_every_limit_that_did_not_hold_is_in_the_failure():
