@@ -25,6 +25,7 @@ NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
 
 _PARENT_ONLY: dict[str, Any] = {
+    "cacheclear": False,
     "collectonly": False,
     "dist": "no",
     "durations": None,
@@ -34,6 +35,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "looponfail": False,
     "markexpr": "",
     "keyword": "",
+    "log_file": os.devnull,  # wins over the ini file, as None would not
     "maxfail": 0,
     "maxprocesses": None,
     "newfirst": False,

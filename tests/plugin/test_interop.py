@@ -187,6 +187,48 @@ def test_benchmark_measures_in_a_case_too(layers):
     assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
 
 
+LOGS = (
+    HEAD
+    + """
+    import logging
+
+    def test_first(): logging.warning("FIRST")
+
+    @CASE
+    def test_case():
+        logging.warning("WITHIN")
+        assert 1 == 2
+
+    def test_last(): logging.warning("LAST")
+"""
+)
+
+
+@pytest.mark.parametrize("ini", [False, True])
+def test_the_log_file_is_the_session_s_and_a_case_logs_to_its_report(layers, ini):
+    layers.write("pytest.ini", "[pytest]\n" + "log_file = out.log\n" * ini)
+    ran = layers.run(LOGS, *["--log-file=out.log"] * (not ini))
+    logged = (layers.path / "out.log").read_text().splitlines()
+    assert [line.split()[-1] for line in logged] == ["FIRST", "LAST"]
+    assert any("WITHIN" in line for line in ran.section("Captured log call"))
+
+
+def test_the_cache_is_cleared_once(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    def test_before(cache): cache.set("own/value", 42)
+
+    @CASE
+    def test_case(cache): assert cache.get("own/value", None) == 42
+
+    def test_after(cache): assert cache.get("own/value", None) == 42
+    """,
+        "--cache-clear",
+    )
+    assert ran.outcomes == {"passed": 3}
+
+
 def test_asyncio_tests_may_have_limits(layers):
     layers.write("pytest.ini", "[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     ran = layers.run(
