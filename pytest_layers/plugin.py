@@ -206,10 +206,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End what tests before a case had set up for its file or folder, where the next test is of another.
 
-    By pytest's own plugin alone: others would end what they never began for this item.
+    By pytest's own plugin alone, its output captured: others would end what they never began for this item.
     """
     manager = item.config.pluginmanager
-    others = manager.get_plugins() - {manager.get_plugin("runner")}
+    its_own = {manager.get_plugin("runner"), manager.get_plugin("capturemanager")}
+    others = manager.get_plugins() - its_own
     tear_down = manager.subset_hook_caller("pytest_runtest_teardown", others)
     call = pytest.CallInfo.from_call(
         lambda: tear_down(item=item, nextitem=nextitem),

@@ -220,8 +220,8 @@ class Processes:
             )
 
     def _prints(self) -> bool:
-        """Whether tests print straight to the terminal (`-s`)."""
-        return bool(self._config.getoption("capture") == "no")
+        """Whether tests print straight to the terminal (`-s`, `-p no:capture`)."""
+        return bool(self._config.getoption("capture", "no") == "no")
 
     def _own_arguments(self) -> list[str]:
         """What keeps other plugins from doing in every child what they do for the session."""
