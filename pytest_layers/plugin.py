@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import faulthandler
 import shutil
 import sys
 from collections.abc import Generator
@@ -194,6 +195,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     plan = _plan_to_run(item)
     if plan is None:
         return None
+    faulthandler.cancel_dump_traceback_later()  # `faulthandler_timeout` counts in the case's own process
     hook = item.ihook
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _runner(item.config).run(item, plan):

@@ -229,6 +229,41 @@ def test_the_cache_is_cleared_once(layers):
     assert ran.outcomes == {"passed": 3}
 
 
+def test_faulthandler_s_clock_runs_in_the_process_of_the_case(layers):
+    layers.write(
+        "pytest.ini",
+        "[pytest]\nfaulthandler_timeout = 1.5\nfaulthandler_exit_on_timeout = true\n",
+    )
+    layers.write(
+        "conftest.py",
+        """
+        import time
+
+        def pytest_configure(config):
+            if config.pluginmanager.hasplugin("layers-child"):
+                time.sleep(2)
+        """,
+    )
+    ran = layers.run(
+        HEAD
+        + """
+    import time
+
+    @CASE
+    def test_well(): pass
+
+    @CASE
+    def test_slow(): time.sleep(30)
+
+    def test_plain(): pass
+    """,
+        process=True,
+    )
+    assert outcomes(ran) == {"test_well": "passed", "test_slow": "failed"}
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert "Timeout (0:00:01.500000)!" in ran.out
+
+
 def test_asyncio_tests_may_have_limits(layers):
     layers.write("pytest.ini", "[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     ran = layers.run(
