@@ -25,6 +25,10 @@ NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
 
 _PARENT_ONLY: dict[str, Any] = {
+    "benchmark_autosave": None,
+    "benchmark_compare": [],
+    "benchmark_json": None,
+    "benchmark_save": None,
     "cacheclear": False,
     "collectonly": False,
     "dist": "no",

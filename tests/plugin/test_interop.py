@@ -1,5 +1,7 @@
 """Beside other plugins: theirs works, and ours works."""
 
+import json
+
 import pytest
 
 HEAD = """
@@ -227,6 +229,62 @@ def test_the_cache_is_cleared_once(layers):
         "--cache-clear",
     )
     assert ran.outcomes == {"passed": 3}
+
+
+def test_benchmark_writes_what_the_session_measured_and_a_case_writes_nothing(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    def test_plain(benchmark): benchmark.pedantic(hold)
+
+    @CASE
+    def test_case(benchmark): benchmark.pedantic(hold)
+    """,
+        "--benchmark-autosave",
+        "--benchmark-json=own.json",
+        "--benchmark-compare",
+        plugins=["benchmark"],
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 2}
+    written = [*layers.path.rglob(".benchmarks/*/*.json"), layers.path / "own.json"]
+    assert len(written) == 2
+    for path in written:
+        measured = json.loads(path.read_text())["benchmarks"]
+        assert [one["name"] for one in measured] == ["test_plain"]
+
+
+SEEDED = """
+    import random
+
+    def pytest_addoption(parser):
+        parser.addoption("--randomly-seed", dest="randomly_seed", default="default")
+
+    def pytest_configure(config):
+        if config.option.randomly_seed == "default":
+            config.option.randomly_seed = random.getrandbits(32)
+        config.option.randomly_seed = int(config.option.randomly_seed)
+
+    def pytest_report_header(config):
+        return f"seed {config.option.randomly_seed}"
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--randomly-seed=42"], ["--randomly-seed=default"]])
+def test_the_seed_of_randomly_is_that_of_the_session_in_a_case_too(layers, arguments):
+    layers.write("conftest.py", SEEDED)
+    ran = layers.run(
+        HEAD
+        + """
+    @CASE
+    def test_case(request): print("case has", request.config.option.randomly_seed)
+    """,
+        *arguments,
+        "-rP",
+    )
+    (seed,) = [line.split()[-1] for line in ran.lines if line.startswith("seed ")]
+    assert f"case has {seed}" in ran.lines
+    assert seed == "42" or arguments != ["--randomly-seed=42"]
 
 
 def test_faulthandler_s_clock_runs_in_the_process_of_the_case(layers):
