@@ -177,8 +177,9 @@ class ChildSide:
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
         config.option.basetemp = str(self._temp_dir / "pytest")  # the session's is emptied by use
-        config.pluginmanager.unregister(name="terminal")
-        config.pluginmanager.register(_Mute(config), "terminalreporter")
+        if config.pluginmanager.hasplugin("terminal"):
+            config.pluginmanager.unregister(name="terminal")
+            config.pluginmanager.register(_Mute(config), "terminalreporter")
         config.stash[state.WINDOW] = self._wire
         config.stash[state.TEMP_DIR] = self._temp_dir
         config.stash[state.KEEPS] = bool(self._files)

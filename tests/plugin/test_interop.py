@@ -189,6 +189,12 @@ def test_benchmark_measures_in_a_case_too(layers):
     assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
 
 
+def test_pytest_may_have_no_terminal(layers):
+    ran = layers.run(THREE, "-p", "no:terminal")
+    assert ran.status == pytest.ExitCode.TESTS_FAILED
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+
+
 LOGS = (
     HEAD
     + """
