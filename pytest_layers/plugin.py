@@ -66,7 +66,7 @@ def _prepare(config: pytest.Config) -> None:
         source = settings.source_of(config, "cores")
         raise pytest.UsageError(f"{source}: {chosen.cores} is more than the {there} there are")
     chosen = dataclasses.replace(chosen, cores=chosen.cores or there)
-    if config.getoption("usepdb", False) or config.getoption("trace", False):
+    if any(config.getoption(name, False) for name in ("usepdb", "trace", "setupshow")):
         chosen = dataclasses.replace(chosen, isolation="none")
     try:
         built = catalog.build(_found_engines(config))
@@ -75,7 +75,8 @@ def _prepare(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[state.SETTINGS] = chosen
     config.stash[state.CATALOG] = built
-    if chosen.isolation == "none" and not _is_child(config):
+    measures = not (_is_child(config) or config.getoption("setupplan", False))
+    if chosen.isolation == "none" and measures:
         from pytest_layers.runner import InPlace
 
         config.pluginmanager.register(InPlace(_runner(config)), "layers-in-place")
