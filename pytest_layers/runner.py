@@ -75,6 +75,8 @@ class Runner:
                 return self._run(item, plan)
         except LayersError as error:
             return self._refused(item, plan, str(error))
+        finally:
+            self._progress.end()
 
     def _obstacle(self, plan: Plan) -> str | None:
         """Why the engine can't run here: asked only where strictness took away the skip."""
@@ -385,6 +387,7 @@ class InPlace:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """The verdicts on the call's report."""
+        self._runner.progress.end()
         report = yield
         if PLAN in item.stash and report.when == "call":
             self._runner.conclude_in_place(item, report)
