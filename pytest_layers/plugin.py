@@ -110,7 +110,7 @@ def _progress_of(config: pytest.Config) -> Any:
     """The terminal, which is told of data being made."""
     from pytest_layers.report.progress import TerminalProgress
 
-    return TerminalProgress(config.pluginmanager.getplugin("terminalreporter"))
+    return TerminalProgress(config)
 
 
 @pytest.hookimpl(tryfirst=True)

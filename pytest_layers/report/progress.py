@@ -21,8 +21,8 @@ class TerminalProgress:
     pytest's own line goes on after it as it began: with the name of the file or test.
     """
 
-    def __init__(self, reporter: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        self._reporter = reporter
+    def __init__(self, config: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
         self._clock = clock
         self._making: tuple[str, int] | None = None
         self._started = 0.0
@@ -54,24 +54,39 @@ class TerminalProgress:
     def end(self) -> None:
         """Whatever was made is made, or was cut off."""
         if self._shown:
-            if self._reporter.isatty:
-                self._rewrite("")
-            write = self._reporter.write_raw if self._in_place else self._reporter.write
-            write(self._head(), flush=True)
+            with self._uncaptured():
+                self._take_away()
         self._making, self._shown = None, False
 
+    @property
+    def _reporter(self) -> Any:
+        """None where there is no terminal, and until the session is configured."""
+        return self._config.pluginmanager.get_plugin("terminalreporter")
+
+    def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
+        """A case that runs in place is captured."""
+        manager = self._config.pluginmanager.get_plugin("capturemanager")
+        return manager.global_and_fixture_disabled() if manager else contextlib.nullcontext()
+
     def _show(self, line: str) -> None:
-        if not self._shown:
-            self._leave_line()
-        if self._reporter.isatty:
-            self._rewrite(line)
-        elif not self._shown:
-            self._reporter.line(line)
+        with self._uncaptured():
+            if not self._shown:
+                self._leave_line()
+            if self._reporter.isatty:
+                self._rewrite(line)
+            elif not self._shown:
+                self._reporter.line(line)
         self._shown = True
+
+    def _take_away(self) -> None:
+        if self._reporter.isatty:
+            self._rewrite("")
+        write = self._reporter.write_raw if self._in_place else self._reporter.write
+        write(self._head(), flush=True)
 
     def _leave_line(self) -> None:
         """Go below pytest's own line, unless there is no more on it than can be written again."""
-        writer = self._reporter.config.get_terminal_writer()
+        writer = self._config.get_terminal_writer()
         width, head = writer.width_of_current_line, self._head()
         self._in_place = self._reporter.isatty and width == len(head) < writer.fullwidth
         if width and not self._in_place:
@@ -79,7 +94,7 @@ class TerminalProgress:
 
     def _rewrite(self, line: str) -> None:
         """Unseen by pytest, which counts how wide its own line is."""
-        width = self._reporter.config.get_terminal_writer().fullwidth - 1
+        width = self._config.get_terminal_writer().fullwidth - 1
         self._reporter.write_raw(f"\r{line[:width].ljust(width)}\r", flush=True)
 
     def _head(self) -> str:

@@ -149,6 +149,30 @@ def pytest_layers_engines():
     assert ran.outcomes == {"passed": 2}
 
 
+@pytest.mark.parametrize("isolation", ["case", "none"])
+def test_data_whose_making_fails_leaves_pytest_s_line_as_it_was(layers, isolation):
+    layers.engines()
+    ran = layers.run(
+        """
+        import time
+        import pyarrow
+
+        def batches(rows):
+            for number in range(3):
+                time.sleep(0.8)
+                yield pyarrow.record_batch({"a": [number]})
+            raise ValueError("no more")
+
+        def test_it(engine, dataset): dataset("orders", batches, rows=10)
+        """,
+        "--layers=fake",
+        f"--layers-isolation={isolation}",
+    )
+    assert ran.outcomes == {"failed": 1}
+    made = next(number for number, line in enumerate(ran.lines) if line.startswith("making orders"))
+    assert ran.lines[made + 1].startswith("test_it.py F")
+
+
 def test_a_supervisor_that_is_killed_fails_the_case_in_place(layers):
     ran = layers.run(
         """

@@ -49,7 +49,7 @@ def started(pytester, monkeypatch, clock):
         reporter = pytest.TerminalReporter(config, written)
         config.pluginmanager.register(reporter, "terminalreporter")
         reporter.pytest_runtest_logstart("test_it.py::test_it", ("test_it.py", 0, "test_it"))
-        return TerminalProgress(reporter, lambda: clock.now), reporter, written.rows
+        return TerminalProgress(config, lambda: clock.now), reporter, written.rows
 
     return start
 
@@ -156,8 +156,8 @@ def test_elsewhere_the_first_wait_has_a_line(started, clock):
     assert sum(row.startswith("waiting for") for row in rows()) == 1
 
 
-def test_without_a_terminal_nothing_is_said(clock):
-    progress = TerminalProgress(None, lambda: clock.now)
+def test_without_a_terminal_nothing_is_said(pytester, clock):
+    progress = TerminalProgress(pytester.parseconfig(), lambda: clock.now)
     make(progress, clock, done=70)
     with progress.waiting(FOLDER):
         pass
