@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import faulthandler
 import shutil
 import sys
 from collections.abc import Generator
@@ -65,7 +66,7 @@ def _prepare(config: pytest.Config) -> None:
         source = settings.source_of(config, "cores")
         raise pytest.UsageError(f"{source}: {chosen.cores} is more than the {there} there are")
     chosen = dataclasses.replace(chosen, cores=chosen.cores or there)
-    if config.getoption("usepdb", False) or config.getoption("trace", False):
+    if any(config.getoption(name, False) for name in ("usepdb", "trace", "setupshow")):
         chosen = dataclasses.replace(chosen, isolation="none")
     try:
         built = catalog.build(_found_engines(config))
@@ -74,7 +75,8 @@ def _prepare(config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from None
     config.stash[state.SETTINGS] = chosen
     config.stash[state.CATALOG] = built
-    if chosen.isolation == "none" and not _is_child(config):
+    measures = not (_is_child(config) or config.getoption("setupplan", False))
+    if chosen.isolation == "none" and measures:
         from pytest_layers.runner import InPlace
 
         config.pluginmanager.register(InPlace(_runner(config)), "layers-in-place")
@@ -108,7 +110,7 @@ def _progress_of(config: pytest.Config) -> Any:
     """The terminal, which is told of data being made."""
     from pytest_layers.report.progress import TerminalProgress
 
-    return TerminalProgress(config.pluginmanager.getplugin("terminalreporter"))
+    return TerminalProgress(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -210,6 +212,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     plan = _plan_to_run(item)
     if plan is None:
         return None
+    faulthandler.cancel_dump_traceback_later()  # `faulthandler_timeout` counts in the case's own process
     hook = item.ihook
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _runner(item.config).run(item, plan):
@@ -222,10 +225,11 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """End what tests before a case had set up for its file or folder, where the next test is of another.
 
-    By pytest's own plugin alone: others would end what they never began for this item.
+    By pytest's own plugin alone, its output captured: others would end what they never began for this item.
     """
     manager = item.config.pluginmanager
-    others = manager.get_plugins() - {manager.get_plugin("runner")}
+    its_own = {manager.get_plugin("runner"), manager.get_plugin("capturemanager")}
+    others = manager.get_plugins() - its_own
     tear_down = manager.subset_hook_caller("pytest_runtest_teardown", others)
     call = pytest.CallInfo.from_call(
         lambda: tear_down(item=item, nextitem=nextitem),

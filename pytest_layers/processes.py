@@ -220,12 +220,16 @@ class Processes:
             )
 
     def _prints(self) -> bool:
-        """Whether tests print straight to the terminal (`-s`)."""
-        return bool(self._config.getoption("capture") == "no")
+        """Whether tests print straight to the terminal (`-s`, `-p no:capture`)."""
+        return bool(self._config.getoption("capture", "no") == "no")
 
     def _own_arguments(self) -> list[str]:
-        """What keeps other plugins from doing in every child what they do for the session."""
-        return ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
+        """What keeps other plugins from doing in every child anew what they do for the session."""
+        arguments = ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
+        seed = self._config.getoption("randomly_seed", None)
+        if isinstance(seed, int):  # pytest-randomly draws one for itself
+            arguments.append(f"--randomly-seed={seed}")
+        return arguments
 
     def _environment(self, plan: Plan, settings: Settings, temp_dir: Path) -> dict[str, str]:
         environment = {**os.environ, "TMPDIR": str(temp_dir)}

@@ -75,6 +75,8 @@ class Runner:
                 return self._run(item, plan)
         except LayersError as error:
             return self._refused(item, plan, str(error))
+        finally:
+            self._progress.end()
 
     def _obstacle(self, plan: Plan) -> str | None:
         """Why the engine can't run here: asked only where strictness took away the skip."""
@@ -390,6 +392,7 @@ class InPlace:
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """The verdicts on the call's report; those of subtests come while it goes on."""
+        self._runner.progress.end()
         report = yield
         if PLAN in item.stash and report.when == "call" and not self._in_call:
             # Where pytest fails a test for its subtests.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import _ray
@@ -75,9 +76,9 @@ class Ray(Engine):
         return self._workers.nodes()
 
     def _read_parquet(self, paths: list[str]) -> Any:
-        """Files whatever their names: by itself Ray passes over those that do not end in `.parquet`."""
-        data = self.namespace.data
-        return data.read_parquet(paths, partitioning=None, file_extensions=None)
+        """Files whatever their suffix: by itself Ray passes over those that are not `.parquet`."""
+        suffixes = sorted({Path(path).suffix.removeprefix(".") for path in paths})
+        return self.namespace.data.read_parquet(paths, partitioning=None, file_extensions=suffixes)
 
     def stop(self) -> None:
         """End Ray and all its processes, or leave the cluster of the user's."""

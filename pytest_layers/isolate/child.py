@@ -25,6 +25,11 @@ NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
 
 _PARENT_ONLY: dict[str, Any] = {
+    "benchmark_autosave": None,
+    "benchmark_compare": [],
+    "benchmark_json": None,
+    "benchmark_save": None,
+    "cacheclear": False,
     "collectonly": False,
     "dist": "no",
     "durations": None,
@@ -35,6 +40,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "looponfail": False,
     "markexpr": "",
     "keyword": "",
+    "log_file": os.devnull,  # wins over the ini file, as None would not
     "maxfail": 0,
     "maxprocesses": None,
     "newfirst": False,
@@ -172,8 +178,9 @@ class ChildSide:
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
         config.option.basetemp = str(self._temp_dir / "pytest")  # the session's is emptied by use
-        config.pluginmanager.unregister(name="terminal")
-        config.pluginmanager.register(_Mute(config), "terminalreporter")
+        if config.pluginmanager.hasplugin("terminal"):
+            config.pluginmanager.unregister(name="terminal")
+            config.pluginmanager.register(_Mute(config), "terminalreporter")
         config.stash[state.WINDOW] = self._wire
         config.stash[state.TEMP_DIR] = self._temp_dir
         config.stash[state.KEEPS] = bool(self._files)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,45 +16,93 @@ QUIET_SECONDS = 1.5
 
 
 class TerminalProgress:
-    """Rewrites one line on a terminal; elsewhere writes one line when the making takes long."""
+    """Rewrites one line on a terminal; elsewhere writes one line when the making takes long.
 
-    def __init__(self, reporter: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        self._reporter = reporter
+    pytest's own line goes on after it as it began: with the name of the file or test.
+    """
+
+    def __init__(self, config: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
         self._clock = clock
         self._making: tuple[str, int] | None = None
         self._started = 0.0
-        self._shown = False
+        self._shown = self._in_place = False
         self._has_waited = False
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """`done` of `total` rows of `what` are made."""
         if self._making != (what, total):
-            self._making, self._started, self._shown = (what, total), self._clock(), False
+            self.end()
+            self._making, self._started = (what, total), self._clock()
         if self._reporter is not None and self._clock() - self._started >= QUIET_SECONDS:
             self._show(progress_line(what, done, total))
         if done >= total:
-            self._end()
+            self.end()
 
     @contextlib.contextmanager
     def waiting(self, folder: Path) -> Iterator[None]:
         """While a case waits for that of another session with this cache folder; once where no line is rewritten."""
-        self._end()
+        self.end()
         if self._reporter is not None and (self._reporter.isatty or not self._has_waited):
             self._show(f"waiting for the case of another session that keeps its data in {folder}")
         self._has_waited = True
         try:
             yield
         finally:
-            self._end()
+            self.end()
+
+    def end(self) -> None:
+        """Whatever was made is made, or was cut off."""
+        if self._shown:
+            with self._uncaptured():
+                self._take_away()
+        self._making, self._shown = None, False
+
+    @property
+    def _reporter(self) -> Any:
+        """None where there is no terminal, and until the session is configured."""
+        return self._config.pluginmanager.get_plugin("terminalreporter")
+
+    def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
+        """A case that runs in place is captured."""
+        manager = self._config.pluginmanager.get_plugin("capturemanager")
+        return manager.global_and_fixture_disabled() if manager else contextlib.nullcontext()
 
     def _show(self, line: str) -> None:
-        if self._reporter.isatty:
-            self._reporter.rewrite(line, erase=True)
-        elif not self._shown:
-            self._reporter.write_line(f"\n{line}")
+        with self._uncaptured():
+            if not self._shown:
+                self._leave_line()
+            if self._reporter.isatty:
+                self._rewrite(line)
+            elif not self._shown:
+                self._reporter.line(line)
         self._shown = True
 
-    def _end(self) -> None:
-        if self._shown and self._reporter.isatty:
-            self._reporter.rewrite("", erase=True)
-        self._making, self._shown = None, False
+    def _take_away(self) -> None:
+        if self._reporter.isatty:
+            self._rewrite("")
+        write = self._reporter.write_raw if self._in_place else self._reporter.write
+        write(self._head(), flush=True)
+
+    def _leave_line(self) -> None:
+        """Go below pytest's own line, unless there is no more on it than can be written again."""
+        writer = self._config.get_terminal_writer()
+        width, head = writer.width_of_current_line, self._head()
+        self._in_place = self._reporter.isatty and width == len(head) < writer.fullwidth
+        if width and not self._in_place:
+            self._reporter.line("")
+
+    def _rewrite(self, line: str) -> None:
+        """Unseen by pytest, which counts how wide its own line is."""
+        width = self._config.get_terminal_writer().fullwidth - 1
+        self._reporter.write_raw(f"\r{line[:width].ljust(width)}\r", flush=True)
+
+    def _head(self) -> str:
+        """What pytest's own line begins with: the test with `-v`, nothing with `-q`, else the file."""
+        at = self._reporter.currentfspath
+        if not isinstance(at, Path):
+            return at if isinstance(at, str) else ""
+        try:
+            return f"{os.path.relpath(at, self._reporter.startpath)} "
+        except ValueError:  # on another drive
+            return f"{at} "

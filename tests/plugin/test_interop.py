@@ -1,5 +1,7 @@
 """Beside other plugins: theirs works, and ours works."""
 
+import json
+
 import pytest
 
 HEAD = """
@@ -185,6 +187,145 @@ def test_benchmark_measures_in_a_case_too(layers):
     assert ran.outcomes == {"passed": 2, "failed": 1}
     assert "benchmark: 1 tests" in ran.out
     assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
+
+
+def test_pytest_may_have_no_terminal(layers):
+    ran = layers.run(THREE, "-p", "no:terminal")
+    assert ran.status == pytest.ExitCode.TESTS_FAILED
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+
+
+LOGS = (
+    HEAD
+    + """
+    import logging
+
+    def test_first(): logging.warning("FIRST")
+
+    @CASE
+    def test_case():
+        logging.warning("WITHIN")
+        assert 1 == 2
+
+    def test_last(): logging.warning("LAST")
+"""
+)
+
+
+@pytest.mark.parametrize("ini", [False, True])
+def test_the_log_file_is_the_session_s_and_a_case_logs_to_its_report(layers, ini):
+    layers.write("pytest.ini", "[pytest]\n" + "log_file = out.log\n" * ini)
+    ran = layers.run(LOGS, *["--log-file=out.log"] * (not ini))
+    logged = (layers.path / "out.log").read_text().splitlines()
+    assert [line.split()[-1] for line in logged] == ["FIRST", "LAST"]
+    assert any("WITHIN" in line for line in ran.section("Captured log call"))
+
+
+def test_the_cache_is_cleared_once(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    def test_before(cache): cache.set("own/value", 42)
+
+    @CASE
+    def test_case(cache): assert cache.get("own/value", None) == 42
+
+    def test_after(cache): assert cache.get("own/value", None) == 42
+    """,
+        "--cache-clear",
+    )
+    assert ran.outcomes == {"passed": 3}
+
+
+def test_benchmark_writes_what_the_session_measured_and_a_case_writes_nothing(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    def test_plain(benchmark): benchmark.pedantic(hold)
+
+    @CASE
+    def test_case(benchmark): benchmark.pedantic(hold)
+    """,
+        "--benchmark-autosave",
+        "--benchmark-json=own.json",
+        "--benchmark-compare",
+        plugins=["benchmark"],
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 2}
+    written = [*layers.path.rglob(".benchmarks/*/*.json"), layers.path / "own.json"]
+    assert len(written) == 2
+    for path in written:
+        measured = json.loads(path.read_text())["benchmarks"]
+        assert [one["name"] for one in measured] == ["test_plain"]
+
+
+SEEDED = """
+    import random
+
+    def pytest_addoption(parser):
+        parser.addoption("--randomly-seed", dest="randomly_seed", default="default")
+
+    def pytest_configure(config):
+        if config.option.randomly_seed == "default":
+            config.option.randomly_seed = random.getrandbits(32)
+        config.option.randomly_seed = int(config.option.randomly_seed)
+
+    def pytest_report_header(config):
+        return f"seed {config.option.randomly_seed}"
+"""
+
+
+@pytest.mark.parametrize("arguments", [[], ["--randomly-seed=42"], ["--randomly-seed=default"]])
+def test_the_seed_of_randomly_is_that_of_the_session_in_a_case_too(layers, arguments):
+    layers.write("conftest.py", SEEDED)
+    ran = layers.run(
+        HEAD
+        + """
+    @CASE
+    def test_case(request): print("case has", request.config.option.randomly_seed)
+    """,
+        *arguments,
+        "-rP",
+    )
+    (seed,) = [line.split()[-1] for line in ran.lines if line.startswith("seed ")]
+    assert f"case has {seed}" in ran.lines
+    assert seed == "42" or arguments != ["--randomly-seed=42"]
+
+
+def test_faulthandler_s_clock_runs_in_the_process_of_the_case(layers):
+    layers.write(
+        "pytest.ini",
+        "[pytest]\nfaulthandler_timeout = 1.5\nfaulthandler_exit_on_timeout = true\n",
+    )
+    layers.write(
+        "conftest.py",
+        """
+        import time
+
+        def pytest_configure(config):
+            if config.pluginmanager.hasplugin("layers-child"):
+                time.sleep(2)
+        """,
+    )
+    ran = layers.run(
+        HEAD
+        + """
+    import time
+
+    @CASE
+    def test_well(): pass
+
+    @CASE
+    def test_slow(): time.sleep(30)
+
+    def test_plain(): pass
+    """,
+        process=True,
+    )
+    assert outcomes(ran) == {"test_well": "passed", "test_slow": "failed"}
+    assert ran.outcomes == {"passed": 2, "failed": 1}
+    assert "Timeout (0:00:01.500000)!" in ran.out
 
 
 def test_asyncio_tests_may_have_limits(layers):

@@ -2,6 +2,8 @@
 
 import os
 
+import pytest
+
 TEXT = """
     import os
     import pytest
@@ -86,6 +88,41 @@ def test_debugger_runs_in_place(layers):
     assert layers.run(TEXT, "--pdb").case("test_case").isolation == "none"
 
 
+SHOWN = """
+    import pytest
+
+    @pytest.fixture
+    def own(): open("set_up", "w").close()
+
+    @pytest.mark.memory_ceiling("1GiB")
+    def test_case(own): pass
+
+    def test_plain(): pass
+"""
+
+
+@pytest.mark.parametrize("option", ["--setup-only", "--setup-plan"])
+def test_a_case_that_is_only_set_up_has_no_result(layers, option):
+    ran = layers.run(SHOWN, option)
+    assert ran.lines.count("        SETUP    F own") == 1
+    assert (layers.path / "set_up").exists() == (option == "--setup-only")
+    assert ran.status == 0
+    assert ran.run.cases == ()
+
+
+def test_what_is_set_up_is_shown_in_place(layers):
+    ran = layers.run(SHOWN, "--setup-show")
+    assert ran.lines.count("        SETUP    F own") == 1
+    assert ran.case("test_case").isolation == "none"
+
+
+def test_an_engine_s_fixtures_are_planned_without_an_engine(layers):
+    layers.engines()
+    ran = layers.run("def test_it(engine, sales): pass", "--layers=fake", "--setup-plan")
+    assert ran.status == 0
+    assert any("SETUP" in line and " engine" in line for line in ran.lines)
+
+
 def test_in_place_too_an_engine_has_its_environment(layers):
     layers.engines("""
 def pytest_layers_engines():
@@ -110,6 +147,30 @@ def pytest_layers_engines():
         "--layers-isolation=none",
     )
     assert ran.outcomes == {"passed": 2}
+
+
+@pytest.mark.parametrize("isolation", ["case", "none"])
+def test_data_whose_making_fails_leaves_pytest_s_line_as_it_was(layers, isolation):
+    layers.engines()
+    ran = layers.run(
+        """
+        import time
+        import pyarrow
+
+        def batches(rows):
+            for number in range(3):
+                time.sleep(0.8)
+                yield pyarrow.record_batch({"a": [number]})
+            raise ValueError("no more")
+
+        def test_it(engine, dataset): dataset("orders", batches, rows=10)
+        """,
+        "--layers=fake",
+        f"--layers-isolation={isolation}",
+    )
+    assert ran.outcomes == {"failed": 1}
+    made = next(number for number, line in enumerate(ran.lines) if line.startswith("making orders"))
+    assert ran.lines[made + 1].startswith("test_it.py F")
 
 
 def test_a_supervisor_that_is_killed_fails_the_case_in_place(layers):
