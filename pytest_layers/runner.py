@@ -379,10 +379,9 @@ class InPlace:
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
         """The call phase is the window, unless a `measured` fixture narrows it."""
         self._in_call = True
+        is_window = PLAN in item.stash and state.NARROWED not in item.stash
         try:
-            if PLAN not in item.stash or state.NARROWED in item.stash:
-                return (yield)
-            with inside(item.config.stash[state.WINDOW]):
+            with inside(item.config.stash[state.WINDOW]) if is_window else contextlib.nullcontext():
                 return (yield)
         finally:
             self._in_call = False
@@ -391,11 +390,10 @@ class InPlace:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """The verdicts on the call's report; those of subtests come while it goes on."""
+        """The verdicts on the call's report, failed by pytest for its subtests, which come while the call goes on."""
         self._runner.progress.end()
         report = yield
         if PLAN in item.stash and report.when == "call" and not self._in_call:
-            # Where pytest fails a test for its subtests.
             item.config.hook.pytest_report_teststatus(report=report, config=item.config)
             self._runner.conclude_in_place(item, report)
         return report
