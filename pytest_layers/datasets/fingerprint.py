@@ -66,9 +66,9 @@ class _Contents(pickle.Pickler):
     """Of what is given in another order or place each time, what stays the same."""
 
     def persistent_id(self, given: object) -> object:
-        """Sets in order, functions by their source; all else as it is."""
+        """Sets in order, functions by their source, modules by name; all else as it is."""
         if isinstance(given, set | frozenset):
             return "set", sorted(_digest_of("a set's element", one) for one in given)
         if inspect.isfunction(given):
             return "function", of_function(given)
-        return None
+        return ("module", given.__name__) if inspect.ismodule(given) else None

@@ -171,6 +171,7 @@ def longs(last):
             lambda: np.random.default_rng(1), lambda: np.random.default_rng(2), id="a generator"
         ),
         pytest.param(plus_one, plus_two, id="a function"),
+        pytest.param(lambda: np, lambda: pa, id="a module"),
     ],
 )
 def test_values_are_told_apart_by_all_of_their_contents(store, value, another):
