@@ -293,6 +293,7 @@ def test_the_seed_of_randomly_is_that_of_the_session_in_a_case_too(layers, argum
     assert seed == "42" or arguments != ["--randomly-seed=42"]
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="faulthandler_exit_on_timeout is newer")
 def test_faulthandler_s_clock_runs_in_the_process_of_the_case(layers):
     layers.write(
         "pytest.ini",
