@@ -1,12 +1,10 @@
 """What innocent pull requests did to the reports in Modin, whoever works for it."""
 
-import re
-
 import pytest
 
 import budgets
 from pytest_layers.testing import assert_same_rows
-from shop import URGENT, reports_for
+from shop import reports_for
 
 pytest.importorskip("modin")
 pytestmark = pytest.mark.layers("modin-ray", "modin-dask")
@@ -30,24 +28,20 @@ def test_pandas_first(engine, sales, measured):
     assert_same_rows(given, expected, sort_by="product")
 
 
-def loop_over_values(sales):
-    """'A loop says what it does.' The values come to one process, whose Python goes through them."""
-    total = 0.0
-    for note, amount in zip(sales["note"].tolist(), sales["amount"].tolist(), strict=True):
-        if note is not None and re.search(URGENT, note):
-            total += amount
-    return total
+def one_partition(engine, dataset):
+    """'Just while I look for a fault.' One partition is one worker's."""
+    from modin.config import context
+
+    with context(NPartitions=1):
+        frame = engine.scan(dataset)
+        return engine.collect(reports_for(engine).urgent_revenue(frame))
 
 
 @budgets.urgent_revenue
-@pytest.mark.xfail(strict=True, reason="loops over the values of whole columns")
-@pytest.mark.filterwarnings("ignore:.*defaulting to pandas")
+@pytest.mark.xfail(strict=True, reason="keeps all rows in one partition")
 @budgets.smaller
-def test_loop_over_values(engine, sales, measured):
-    import pyarrow as pa
-
-    frame = engine.scan(sales)
+def test_one_partition(engine, sales, measured):
     with measured:
-        result = loop_over_values(frame)
-    expected = engine.collect(reports_for(engine).urgent_revenue(frame))
-    assert_same_rows(pa.table({"amount": [result]}), expected)
+        result = one_partition(engine, sales)
+    expected = engine.collect(reports_for(engine).urgent_revenue(engine.scan(sales)))
+    assert_same_rows(result, expected)
