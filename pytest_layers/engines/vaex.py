@@ -53,10 +53,13 @@ class Vaex(Engine):
 
     def scan(self, dataset: Dataset) -> Any:
         """A lazy `DataFrame` of HDF5, Arrow or Parquet files; the first two are memory-mapped."""
-        many = self.namespace.open_many
+        # By itself Vaex takes the format from a file's name, and columns from its folders' names.
         with _unheard():
             frame = self.open_with(
-                dataset, hdf5=many, arrow=self._open_arrow, parquet=self._open_parquet
+                dataset,
+                hdf5=self.namespace.open_many,
+                arrow=self._open_arrow,
+                parquet=self._open_parquet,
             )
         self._files.append(frame.dataset)
         return frame
@@ -70,7 +73,6 @@ class Vaex(Engine):
         return super().collect(frame)
 
     def _open_arrow(self, paths: list[str]) -> Any:
-        """Files whatever their names; so are the next."""
         return self._concat([self._arrow.open(path, fs_options={}, fs=None) for path in paths])
 
     def _open_parquet(self, paths: list[str]) -> Any:

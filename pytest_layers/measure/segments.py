@@ -71,8 +71,8 @@ def mapped_bytes(pid: int) -> dict[Key, int]:
             if line.startswith(b"Pss:") and key is not None:
                 found[key] = found.get(key, 0) + int(line.split()[1]) * 1024
             elif b"-" in line[:17]:
-                mapped = _MAPPED.match(line)
-                key = _key(*mapped.groups()) if mapped else None
+                header = _MAPPED.match(line)
+                key = _key(*header.groups()) if header else None
     return found
 
 

@@ -137,8 +137,8 @@ class Tracker:
         for life in gone:
             life.is_gone = True
             del self.lives[life.pid]
+        huge = faulted[0].huge, faulted[1].huge
         for reading in readings:
-            huge = faulted[0].huge, faulted[1].huge
             self._take(reading, (names or {}).get(reading.pid, ""), huge)
         upper = self._upper([*self.lives.values(), *gone], checked, segments)
         upper += self._appeared(doubtful_bytes)

@@ -65,11 +65,11 @@ def test_making_data_may_take_as_long_as_it_goes_on(supervise):
     told = supervise(
         """
         for done in range(4):
-            time.sleep(0.5)
+            time.sleep(1)
             send("progress", what="own", done=done, total=4)
         send("done")
         """,
-        timeout_seconds=1.2,
+        timeout_seconds=3,
     )
     assert told.of("done")
     assert not told.of("stopped")
