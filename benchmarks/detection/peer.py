@@ -41,7 +41,7 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    for name in ("memory_ceiling", "min_cores", "min_speedup", "layers", "sizes"):
+    for name in ("memory_ceiling", "min_cores", "min_speedup", "max_spill", "layers", "sizes"):
         config.addinivalue_line("markers", f"{name}(...): of pytest-layers")
 
 

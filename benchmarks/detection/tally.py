@@ -17,6 +17,7 @@ WRONG = {"bad": "missed", "good": "false alarm", "bait": "false alarm"}
 IN_DOUBT, BROKEN, SKIPPED = "inconclusive", "broken", "skipped"
 _Z = 1.959964
 """Of the normal distribution, for 95 %."""
+_OF_BYTES = ("memory_ceiling", "max_spill")
 _STOPPED = "far past its memory ceiling"
 """How the reason of a case ends that was stopped before it could take more."""
 
@@ -153,8 +154,7 @@ def margins(by_load: dict[int, Sequence[Finding]]) -> Iterator[str]:
 def _amount(kind: str, *values: float) -> str:
     """In words, from the first value to the last where they differ."""
     shown = [
-        format_bytes(round(value)) if kind == "memory_ceiling" else f"{value:.2f}"
-        for value in values
+        format_bytes(round(value)) if kind in _OF_BYTES else f"{value:.2f}" for value in values
     ]
     unit = {"min_cores": " cores", "min_speedup": " times"}.get(kind, "")
     return " to ".join(dict.fromkeys(shown)) + unit

@@ -214,6 +214,8 @@ class ChildSide:
         items = {_nodeid(item): item for item in session.items}
         nodeid: str | None = self._nodeid
         while nodeid is not None:
+            if nodeid not in items:
+                raise pytest.UsageError(f"not found: {nodeid}")
             item = items[nodeid]
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             nodeid = self._wire.rest()

@@ -115,6 +115,17 @@ def most_bytes() -> int:
     return told["MemTotal"] + told["SwapTotal"] if "MemTotal" in told else _UNLIMITED_BYTES
 
 
+def shared_bytes() -> int:
+    """Shared memory of the whole machine and all that is swapped out: what the segments of any tree take at most.
+
+    The kernel counts it per CPU, in batches of up to 125 pages (mm/vmstat.c).
+    """
+    told = _meminfo()
+    lag = (os.cpu_count() or 1) * 125 * PAGE_BYTES
+    at_most = told.get("Shmem", 0) + told.get("SwapTotal", 0) - told.get("SwapFree", 0) + lag
+    return at_most if told.get("Shmem") else _UNLIMITED_BYTES
+
+
 def has_files_left() -> bool:
     """Whether this process may open one more file."""
     try:

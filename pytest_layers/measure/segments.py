@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from pytest_layers.measure import procfs
+from pytest_layers.measure import machine, procfs
 from pytest_layers.measure.life import STILL_BYTES
 from pytest_layers.records import Bracket
 
@@ -128,7 +128,8 @@ class Segments:
         """What all of the tree take; read anew where that is `due`, or memory moved and the last time is paid for.
 
         What each process maps (`RssShmem`), and what is used of the folders, is told at once: since sizes were read
-        they have grown or shrunk by no more than these moved.
+        they have grown or shrunk by no more than these moved. What many map of one segment is new once, so they are
+        no more than the shared memory of the machine either.
         """
         used = self.used_bytes()
         moved = [
@@ -142,7 +143,10 @@ class Segments:
             self._due = now + (time.thread_time() - before) / SHARE
         shrunk = -sum(change for change in moved if change < 0)
         grown = sum(change for change in moved if change > 0)
-        return Bracket(max(0, self._read_bytes - shrunk), self._read_bytes + grown)
+        upper = self._read_bytes + grown
+        if grown > STILL_BYTES:
+            upper = max(self._read_bytes, min(upper, machine.shared_bytes()))
+        return Bracket(max(0, self._read_bytes - shrunk), upper)
 
     def used_bytes(self) -> int:
         """What is used of the folders, by whomever: when it moved, `read` may find something new."""

@@ -74,6 +74,19 @@ def test_an_engine_without_processes_of_its_own_is_not_kept(suite):
     assert found["test_one[far]"] == found["test_two[far]"]
 
 
+@pytest.mark.parametrize("first", ["", "def test_first(engine): pass\n"])
+def test_a_case_that_has_another_id_at_each_start_is_not_found(suite, first):
+    ran = suite(
+        f"""
+    {first}
+    @pytest.mark.parametrize("n", [os.getpid()])
+    def test_it(engine, n): pass
+    """
+    )
+    assert ran.outcomes == ({"passed": 1, "errors": 1} if first else {"errors": 1})
+    assert ran.run.cases[-1].reason.startswith("the test was not found in its own process: its id")
+
+
 def test_cases_of_one_engine_come_after_another(suite):
     ran = suite(TWO, "--layers=fake", "-v")
     order = [result.case.engine for result in ran.run.cases]

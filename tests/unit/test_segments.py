@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_layers.measure import segments
+from pytest_layers.measure import machine, segments
 from pytest_layers.measure.procfs import Process
 from pytest_layers.measure.segments import SHARE, Segments
 from pytest_layers.records import Bracket
@@ -251,8 +251,9 @@ class TestLook:
             found, "read", lambda *told, due: read(*told, due=due) or found.read_bytes
         )
 
-        def look(now, *mapped, used=0, due=False):
+        def look(now, *mapped, used=0, machines=1000, due=False):
             monkeypatch.setattr(found, "used_bytes", lambda: used * MIB)
+            monkeypatch.setattr(machine, "shared_bytes", lambda: machines * MIB)
             bytes_of = {pid: size * MIB for pid, size in enumerate(mapped)}
             bracket = found.look(now, bytes_of, due=due)
             return bracket.lower_bytes / MIB, bracket.upper_bytes / MIB
@@ -267,6 +268,10 @@ class TestLook:
 
     def test_until_then_they_have_grown_by_what_is_mapped_or_used_more(self, looked):
         assert looked(0.001, 140, 10, used=7) == (100, 157)
+
+    def test_but_to_no_more_than_the_machine_has_for_all_may_map_the_same(self, looked):
+        assert looked(0.001, 300, 200, 200, machines=230) == (100, 230)
+        assert looked(0.001, 300, 200, 200, machines=90) == (100, 100)
 
     def test_and_shrunk_by_what_is_mapped_or_used_less(self, looked):
         assert looked(0.001, 70) == (70, 100)

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
-from twins import URGENT, ceiling, floor, is_urgent, sizes, twins
+from twins import URGENT, ceiling, floor, is_urgent, sizes, spill, twins
 
 pytestmark = pytest.mark.layers("duckdb")
 
@@ -62,3 +62,22 @@ def fetchmany(sales, engine):
 
 
 test_fetchmany = twins(urgent, fetchmany, sizes("8M"), floor("80%"))
+
+
+LARGEST = "amount DESC, order_id"
+LISTED = 1_000
+
+
+def largest(sales, engine):
+    engine.session.execute("SET memory_limit = '256MB'")
+    return sales.order(LARGEST).limit(LISTED)
+
+
+def table_first(sales, engine):
+    """Makes a table of all rows in order, and takes the first."""
+    engine.session.execute("SET memory_limit = '256MB'")
+    sales.order(LARGEST).create("ordered")
+    return engine.session.table("ordered").limit(LISTED)
+
+
+test_table_first = twins(largest, table_first, sizes("8M"), spill("20MiB"))

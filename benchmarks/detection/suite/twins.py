@@ -17,6 +17,7 @@ from pytest_layers.testing import assert_same_rows
 
 ceiling = pytest.mark.memory_ceiling
 floor = pytest.mark.min_cores
+spill = pytest.mark.max_spill
 sizes = pytest.mark.sizes
 bait = pytest.mark.parametrize("role", ["bait"])
 """For a test that looks bad and is not."""
