@@ -121,7 +121,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
     from pytest_layers.engines import catalog
     from pytest_layers.report.text import engines_table
 
-    colour = config.getoption("color")
+    colour = config.getoption("color", "auto")
     coloured = colour == "yes" or (colour == "auto" and sys.stdout.isatty())
     try:
         listing = catalog.build(_found_engines(config)).listing()

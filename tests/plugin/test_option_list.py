@@ -43,6 +43,12 @@ def test_colour_is_for_terminals_or_on_request(layers):
     assert "\x1b[" not in layers.run(None, "--layers-list").out
 
 
+def test_without_pytests_terminal_it_is_told_all_the_same(layers):
+    layers.engines()
+    ran = layers.run(None, "--layers-list", "-p", "no:terminal")
+    assert ran.out == layers.run(None, "--layers-list").out != ""
+
+
 def test_a_wrong_guest_is_told(layers):
     layers.engines("def pytest_layers_engines(): return 3")
     ran = layers.run(None, "--layers-list")
