@@ -105,10 +105,8 @@ def _was_not_found(attempt: Attempt) -> bool:
     ended = attempt.ended
     if ended is None or attempt.reports:
         return False
-    no_such = (
-        ended["status"] == pytest.ExitCode.USAGE_ERROR and "ERROR: not found: " in ended["tail"]
-    )
-    return no_such or bool(ended["status"] == pytest.ExitCode.NO_TESTS_COLLECTED)
+    is_refused = ended["status"] == pytest.ExitCode.USAGE_ERROR
+    return is_refused and "ERROR: not found: " in ended["tail"]
 
 
 def kind_of_end(ended: Message) -> str:

@@ -104,7 +104,7 @@ def plan_of(item: pytest.Item) -> Plan | None:
         settings=config.stash[state.SETTINGS],
     )
     case = Case(
-        nodeid=item.nodeid,
+        nodeid=f"{item.nodeid.partition('::')[0]}::{state.id_in_file(item)}",
         engine=engine,
         layer=catalog.get(engine).layer if engine else None,
         size=size.name if size else None,

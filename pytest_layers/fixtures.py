@@ -244,6 +244,8 @@ class Measured:
 @pytest.fixture
 def measured(request: pytest.FixtureRequest, _layers_window: state.Window) -> Measured:
     """A context manager that narrows the measured window; without it the call phase is the window."""
+    if request.fixturename not in request.node.fixturenames:
+        raise _not_an_argument("measured")  # the window is open: the call phase is one
     narrowed = Measured(_layers_window)
     request.node.stash[state.NARROWED] = narrowed
     return narrowed

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pytest_layers import state
 from pytest_layers.records import CaseResult, Measurement, to_json
 from pytest_layers.report import junit, text, timeline
 
@@ -52,7 +53,10 @@ def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
 
 def is_subtest(report: pytest.TestReport) -> bool:
     """Whether it is of a part of the test alone, told while the call phase went on."""
-    return hasattr(report, "context")  # pytest 8.4 has no class for it: there it is a plugin's
+    return type(report).__name__ in {
+        "SubtestReport",
+        "SubTestReport",
+    }  # the latter is pytest-subtests'
 
 
 def has_passed(call: pytest.TestReport) -> bool:
@@ -117,7 +121,7 @@ def expect_stop(item: pytest.Item, report: pytest.TestReport) -> None:
 def _failure(item: pytest.Item, result: CaseResult) -> str:
     """The text of broken limits, with the test named as one would from where pytest was started."""
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
-    nodeid = "::".join((path, item.nodeid.partition("::")[2]))
+    nodeid = f"{path}::{state.id_in_file(item)}"
     shown = text.failure(result, nodeid=nodeid, ascii_only=_ascii_only())
     if any(verdict.outcome == "failed" for verdict in result.verdicts):
         return shown

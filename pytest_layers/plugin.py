@@ -176,11 +176,13 @@ def pytest_make_collect_report(
 def pytest_collection_modifyitems(
     session: pytest.Session, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Plan again, with the marks that hooks of others have added since."""
+    """Plan again, with the marks that hooks of others have added or taken away since."""
     yield
+    has_cases = state.CATALOG in session.config.stash
     faults: dict[str, list[str]] = {}
     for item in tuple(items):
-        if _concerns_us(item, getattr(item, "fixturenames", ())) and (found := _plan(item)):
+        concerns_us = has_cases or _concerns_us(item, getattr(item, "fixturenames", ()))
+        if concerns_us and (found := _plan(item)):
             faults.setdefault(item.nodeid.partition("::")[0], []).extend(found)
             items.remove(item)
     for file, found in faults.items():  # a usage error would not get out of a worker of xdist
@@ -203,6 +205,8 @@ def _plan(item: pytest.Item) -> list[str]:
         return [str(error)]
     if plan is not None:
         item.stash[cases.PLAN] = plan
+    elif cases.PLAN in item.stash:
+        del item.stash[cases.PLAN]
     return []
 
 
@@ -212,7 +216,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     plan = _plan_to_run(item)
     if plan is None:
         return None
-    faulthandler.cancel_dump_traceback_later()  # `faulthandler_timeout` counts in the case's own process
+    _stop_faulthandlers_clock(item.config)
     hook = item.ihook
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _runner(item.config).run(item, plan):
@@ -220,6 +224,12 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     _tear_down(item, nextitem)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
     return True
+
+
+def _stop_faulthandlers_clock(config: pytest.Config) -> None:
+    """`faulthandler_timeout` counts in the case's own process; without it the clock is somebody else's."""
+    if config.pluginmanager.hasplugin("faulthandler") and config.getini("faulthandler_timeout"):
+        faulthandler.cancel_dump_traceback_later()
 
 
 def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -300,7 +300,7 @@ class Processes:
 
 def _nodeid(item: pytest.Item, plan: Plan) -> str:
     """The node id by which the case's own process finds it, from whatever folder it starts."""
-    return f"{plan.path}::{item.nodeid.partition('::')[2]}"
+    return f"{plan.path}::{state.id_in_file(item)}"
 
 
 def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:

@@ -51,3 +51,9 @@ KEEPS: pytest.StashKey[bool] = pytest.StashKey()
 KEPT: pytest.StashKey[Engine] = pytest.StashKey()
 NARROWED: pytest.StashKey[Any] = pytest.StashKey()
 """On an item: its `measured` fixture, which takes the place of the call phase."""
+
+
+def id_in_file(item: pytest.Item) -> str:
+    """`TestClass::test_it[1]`: its node id behind the file, without the group that xdist may have added."""
+    above = (pytest.Session, pytest.Directory, pytest.File)
+    return "::".join(node.name for node in item.listchain() if not isinstance(node, above))

@@ -35,6 +35,7 @@ class DuckDB(Engine):
                 "temp_directory": budget.spill_dir,
             }
         )
+        self._default = duckdb.default_connection()
         duckdb.set_default_connection(self.session)
 
     def scan(self, dataset: Dataset) -> Any:
@@ -51,9 +52,9 @@ class DuckDB(Engine):
         return super().collect(frame.to_arrow_table() if relation else frame)
 
     def stop(self) -> None:
-        """Close the connection, which ends its threads; what comes after it in this process has a fresh one."""
+        """Close the connection, which ends its threads; what comes after it in this process has the former one."""
         self.session.close()
-        self.namespace.set_default_connection(self.namespace.connect())
+        self.namespace.set_default_connection(self._default)
 
     def _map_arrow(self, paths: list[str]) -> Any:
         return self.session.from_arrow(tables.mapped(paths))

@@ -206,6 +206,11 @@ class ChildSide:
         if report.failed:
             self._wire.send("collect_error", text=str(report.longreprtext))
 
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """What was collected in the parent and is not there here, as pytest tells it of a name."""
+        if not session.items and not session.testsfailed:
+            raise _no_such(self._nodeid)
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
         """Run one test after the other as they are asked for, where the engine is kept for them."""
@@ -215,7 +220,7 @@ class ChildSide:
         nodeid: str | None = self._nodeid
         while nodeid is not None:
             if nodeid not in items:
-                raise pytest.UsageError(f"not found: {nodeid}")
+                raise _no_such(nodeid)
             item = items[nodeid]
             item.ihook.pytest_runtest_protocol(item=item, nextitem=None)
             nodeid = self._wire.rest()
@@ -295,7 +300,7 @@ def main() -> NoReturn:
 
 
 def _nodeid(item: pytest.Item) -> str:
-    return f"{item.path}::{item.nodeid.partition('::')[2]}"
+    return f"{item.path}::{state.id_in_file(item)}"
 
 
 class _Mute:
@@ -318,3 +323,7 @@ class _Named:
     @pytest.hookimpl(tryfirst=True)
     def pytest_addoption(self, pluginmanager: pytest.PytestPluginManager) -> None:
         pluginmanager.register(self._side, NAME)
+
+
+def _no_such(nodeid: str) -> pytest.UsageError:
+    return pytest.UsageError(f"not found: {nodeid}")

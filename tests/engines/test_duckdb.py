@@ -56,4 +56,12 @@ def test_the_functions_of_the_library_work_within_the_budget_too(tmp_path):
     asked = "select current_setting('threads'), current_setting('temp_directory')"
     assert engine.namespace.sql(asked).fetchall() == [(1, str(tmp_path / "spill"))]
     engine.stop()
-    assert engine.namespace.sql("select 1").fetchall() == [(1,)]
+
+
+def test_what_they_worked_on_before_is_back_afterwards(tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    duckdb.execute("create or replace macro twice(x) as 2 * x")
+    engine = DuckDB()
+    engine.start(Budget(1, 2**30, str(tmp_path)))
+    engine.stop()
+    assert duckdb.sql("select twice(2)").fetchall() == [(4,)]

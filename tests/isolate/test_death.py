@@ -77,7 +77,11 @@ def test_death_in_other_phases(inner):
             yield
             raise ValueError("no")
 
+        @pytest.fixture
+        def exits_before(): os._exit(5)
+
         def test_setup(dies_before): pass
+        def test_setup_with_the_status_of_no_tests(exits_before): pass
         def test_teardown(dies_after): pass
         def test_failed_setup_then_death(dies_after, raises_before): pass
         def test_failed_call_then_death(dies_after): assert False
@@ -90,6 +94,8 @@ def test_death_in_other_phases(inner):
     assert session.status == 1
     assert "SIGABRT during setup, " in session.failure("test_setup")
     assert "last reading 12" in session.failure("test_setup")
+    exited = session.failure("test_setup_with_the_status_of_no_tests")
+    assert "exited with status 5 during setup, " in exited
     assert "SIGABRT during teardown, " in session.failure("test_teardown")
     assert "SIGABRT during teardown, " in session.text.partition("failed_setup_then_death")[2]
     assert "ValueError: no" in session.failure("test_raises_before")
@@ -98,6 +104,7 @@ def test_death_in_other_phases(inner):
     assert "BaseException: odd" in session.failure("test_base_exception")
     assert session.outcomes == {
         "test_setup": "error",
+        "test_setup_with_the_status_of_no_tests": "error",
         "test_teardown": "error",
         "test_failed_setup_then_death": "error",
         "test_failed_call_then_death": "failed",

@@ -268,13 +268,14 @@ def test_what_is_no_argument_can_not_be_had_later(layers):
             request.getfixturevalue(name)
 
         @pytest.mark.memory_ceiling("1GiB")
-        def test_case(request):
-            request.getfixturevalue("sales")
+        @pytest.mark.parametrize("name", ["sales", "measured"])
+        def test_case(request, name):
+            request.getfixturevalue(name)
         """
     )
     why = "has to be an argument of the test or of its fixtures: it can't be had by getfixturevalue"
     said = {line[1:].strip() for line in ran.lines if line.startswith("E ")}
-    assert ran.outcomes == {"failed": 7}
+    assert ran.outcomes == {"failed": 8}
     assert said == {
         f"pytest_layers.errors.LayersError: {name} {why}"
         for name in ("engine", "size", "products or dataset", "measured")

@@ -42,6 +42,29 @@ def test_xdist_runs_cases_on_its_workers_and_the_results_come_together(layers):
     assert ran.run.cores_given == ran.run.machine.cores
 
 
+def test_a_group_of_xdist_is_no_part_of_a_case(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    pytestmark = mark.xdist_group("a")
+
+    @CASE
+    def test_well(): pass
+
+    class TestIt:
+        @BROKEN
+        def test_broken(self): hold()
+    """,
+        "-n2",
+        "--dist=loadgroup",
+        plugins=["xdist"],
+    )
+    assert ran.outcomes == {"passed": 1, "failed": 1}
+    nodeids = {case.case.nodeid for case in ran.run.cases}
+    assert nodeids == {"test_it.py::test_well", "test_it.py::TestIt::test_broken"}
+    assert 'pytest "test_it.py::TestIt::test_broken"' in ran.out
+
+
 def test_xdist_keeps_measured_windows_apart(layers):
     ran = layers.run(
         HEAD
@@ -327,6 +350,33 @@ def test_faulthandler_s_clock_runs_in_the_process_of_the_case(layers):
     assert outcomes(ran) == {"test_well": "passed", "test_slow": "failed"}
     assert ran.outcomes == {"passed": 2, "failed": 1}
     assert "Timeout (0:00:01.500000)!" in ran.out
+
+
+def test_a_clock_of_faulthandler_s_that_is_not_pytest_s_goes_on(layers):
+    layers.write(
+        "conftest.py",
+        """
+        import faulthandler, os
+
+        def pytest_sessionstart(session):
+            if not session.config.pluginmanager.hasplugin("layers-child"):
+                session.dump = open("dump", "w")
+                faulthandler.dump_traceback_later(3, file=session.dump)
+        """,
+    )
+    layers.run(
+        HEAD
+        + """
+    import time
+
+    @CASE
+    def test_well(): pass
+
+    def test_plain(): time.sleep(4)
+    """,
+        process=True,
+    )
+    assert "in test_plain" in (layers.path / "dump").read_text()
 
 
 def test_asyncio_tests_may_have_limits(layers):

@@ -65,3 +65,27 @@ def test_a_wrong_limit_that_a_hook_adds_is_told_as_any_other(layers, args):
         " sales, products, dataset"
         for name in ("test_listed", "test_collected")
     ]
+
+
+def test_a_limit_that_a_hook_takes_away_is_none(layers):
+    layers.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.own_markers = [mark for mark in item.own_markers if mark.name != "memory_ceiling"]
+        """,
+    )
+    ran = layers.run(
+        """
+        import os, pytest
+
+        @pytest.mark.memory_ceiling("8MiB")
+        def test_it():
+            held = bytearray(b"x") * (64 * 2**20)
+            print("ran in", os.getpid())
+        """,
+        "-rP",
+    )
+    assert ran.outcomes == {"passed": 1}
+    assert ran.run is None or not ran.run.cases
