@@ -20,6 +20,7 @@ CGROUP_ROOT = Path("/sys/fs/cgroup")
 CGROUP_FILE = Path("/proc/self/cgroup")
 STAT_FILE = Path("/proc/stat")
 MEMINFO_FILE = Path("/proc/meminfo")
+NODES_FOLDER = Path("/sys/devices/system/node")
 _UNLIMITED_BYTES = 2**60
 """cgroup v1 writes a number near 2**63 for "no limit"."""
 
@@ -115,15 +116,18 @@ def most_bytes() -> int:
     return told["MemTotal"] + told["SwapTotal"] if "MemTotal" in told else _UNLIMITED_BYTES
 
 
-def shared_bytes() -> int:
-    """Shared memory of the whole machine and all that is swapped out: what the segments of any tree take at most.
-
-    The kernel counts it per CPU, in batches of up to 125 pages (mm/vmstat.c).
-    """
+def shared_bytes() -> tuple[int, int] | None:
+    """Shared memory of the whole machine, and what is swapped out, of whatever; None where that is not counted."""
     told = _meminfo()
-    lag = (os.cpu_count() or 1) * 125 * PAGE_BYTES
-    at_most = told.get("Shmem", 0) + told.get("SwapTotal", 0) - told.get("SwapFree", 0) + lag
-    return at_most if told.get("Shmem") else _UNLIMITED_BYTES
+    if not told.get("Shmem"):
+        return None
+    return told["Shmem"], told.get("SwapTotal", 0) - told.get("SwapFree", 0)
+
+
+def shared_slack_bytes() -> int:
+    """How far that may lag: it is counted per CPU and node, in batches of up to 125 pages (mm/vmstat.c)."""
+    nodes = len(list(NODES_FOLDER.glob("node[0-9]*"))) or 1
+    return os.sysconf("SC_NPROCESSORS_ONLN") * nodes * 125 * PAGE_BYTES
 
 
 def has_files_left() -> bool:

@@ -171,10 +171,15 @@ class Sampler:
         first = self._clock()
         readings = self._read_memory()
         seldom = time.thread_time()
-        segments = self._look_slowly(now, readings, opening=opening)
+        is_due = now >= self._slow_due
+        shared = {reading.pid: reading.memory.shmem for reading in readings}
+        segments = self._segments.look(now, shared, due=is_due)
+        last = self._clock()
         proportional = self._read_proportional(now, readings)
+        last = last if self._frozen else self._clock()
+        if is_due:
+            self._look_slowly(now, readings, seldom, opening=opening)
         seldom = time.thread_time() - seldom
-        last = first if self._frozen else self._clock()
         ended = faulted.all is not None and bool(self._tracker.gone(readings))
         self._tracker.observe(
             now - self._started,
@@ -284,19 +289,15 @@ class Sampler:
             self._gone[pid] = self._identities.pop(pid).started
         self._cpu.processes.forget(pid)
 
-    def _look_slowly(self, now: float, readings: list[Reading], *, opening: bool) -> Bracket:
-        """Threads and spilled files, ten times a second at most; gives what all segments take."""
-        due = now >= self._slow_due
-        before = time.thread_time()
-        shared = {reading.pid: reading.memory.shmem for reading in readings}
-        segments = self._segments.look(now, shared, due=due)
-        if due:
-            pids = [reading.pid for reading in readings]
-            self._cpu.look(now - self._started, pids, opening=opening)
-            self._spill.read()
-            cost = time.thread_time() - before
-            self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
-        return segments
+    def _look_slowly(
+        self, now: float, readings: list[Reading], before: float, *, opening: bool
+    ) -> None:
+        """Threads and spilled files, ten times a second at most; `before` is when this thread began with segments."""
+        pids = [reading.pid for reading in readings]
+        self._cpu.look(now - self._started, pids, opening=opening)
+        self._spill.read()
+        cost = time.thread_time() - before
+        self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
     def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, Bracket] | None:
         """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""

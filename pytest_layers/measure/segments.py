@@ -10,7 +10,8 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from pytest_layers.measure import machine, procfs
@@ -29,6 +30,8 @@ _MAPPED = re.compile(
 """Device and inode in a line of maps (proc_pid_maps(5)), of one that maps a segment."""
 SHARE = 0.05
 """Of one core, for sizes while shared memory moves."""
+DEAR_SHARE = 0.01
+"""The same where they are read of maps (smaps): that waits for locks of the processes as well."""
 
 
 def held_open(pid: int) -> dict[Key, int]:
@@ -59,21 +62,48 @@ def mapped(pid: int) -> set[Key]:
     return set()
 
 
-def mapped_bytes(pid: int) -> dict[Key, int]:
-    """The share that `pid` has of the segments it maps: pages that others map too are divided among all (smaps).
+def mapped_bytes(pid: int) -> dict[Key, Counter[bytes]]:
+    """What `pid` maps of each segment: `Rss`, and `Pss`, where pages that others map too are divided among all (smaps).
 
     `map_files` would give their whole sizes but wants privileges. Dear: about 14 ms per GB that is mapped.
     """
-    found: dict[Key, int] = {}
+    found: dict[Key, Counter[bytes]] = {}
     key: Key | None = None
     with contextlib.suppress(OSError):
         for line in Path(f"{procfs.folder(pid)}/smaps").read_bytes().split(b"\n"):
-            if line.startswith(b"Pss:") and key is not None:
-                found[key] = found.get(key, 0) + int(line.split()[1]) * 1024
+            if line.startswith((b"Rss:", b"Pss:")) and key is not None:
+                found.setdefault(key, Counter())[line[:3]] += int(line.split()[1]) * 1024
             elif b"-" in line[:17]:
                 header = _MAPPED.match(line)
                 key = _key(*header.groups()) if header else None
     return found
+
+
+def _mapped_pages(pid: int) -> bytes:
+    """Resident pages of files and segments (statm)."""
+    with contextlib.suppress(OSError):
+        return Path(f"{procfs.folder(pid)}/statm").read_bytes().split()[2]
+    return b""
+
+
+def mapped_by_all(pids: list[int], known: Container[Key]) -> dict[Key, Bracket]:
+    """What segments take that are not `known` already: the shares of all who map them.
+
+    Those are read one process after the other: where pages moved meanwhile, all that is sure is the most that one maps.
+    """
+    before = [_mapped_pages(pid) for pid in pids]
+    shares: Counter[Key] = Counter()
+    largest: dict[Key, int] = {}
+    for pid in pids:
+        for key, told in mapped_bytes(pid).items():
+            if key not in known:
+                shares[key] += told[b"Pss"]
+                largest[key] = max(largest.get(key, 0), told[b"Rss"])
+    is_still = before == [_mapped_pages(pid) for pid in pids]
+    return {
+        key: Bracket(size if is_still else min(size, largest[key]), max(size, largest[key]))
+        for key, size in shares.items()
+    }
 
 
 def _key(major: bytes, minor: bytes, inode: bytes) -> Key:
@@ -117,6 +147,11 @@ class Segments:
         self._held: set[Key] = set()
         self.sizes: dict[Key, int] = {}
         self._read_bytes = self._read_used = 0
+        self._unsure_bytes = 0
+        """Of what was read last, what it may be too much."""
+        self._is_dear = False
+        self._machine_then: tuple[int, int] | None = None
+        """All shared memory just before sizes were read."""
         self._read_mapped: Mapping[int, int] = {}
         """What each process mapped when sizes were read."""
         self._maps: dict[int, set[Key]] = {}
@@ -128,8 +163,9 @@ class Segments:
         """What all of the tree take; read anew where that is `due`, or memory moved and the last time is paid for.
 
         What each process maps (`RssShmem`), and what is used of the folders, is told at once: since sizes were read
-        they have grown or shrunk by no more than these moved. What many map of one segment is new once, so they are
-        no more than the shared memory of the machine either.
+        what is mapped or a file has grown or shrunk by no more than these moved. What several map of one segment is
+        new once, so it has grown by no more than all shared memory of the machine, with what the tree gave back:
+        others are taken not to have freed as much at the same time.
         """
         used = self.used_bytes()
         moved = [
@@ -139,14 +175,26 @@ class Segments:
         moved.append(used - self._read_used)
         if due or (sum(map(abs, moved)) > STILL_BYTES and now >= self._due):
             before = time.thread_time()
+            self._machine_then = machine.shared_bytes()
             self._read_bytes, self._read_used, moved = self.read(shared_by_pid, due=due), used, []
-            self._due = now + (time.thread_time() - before) / SHARE
+            cost = time.thread_time() - before
+            self._due = now + cost / (DEAR_SHARE if self._is_dear else SHARE)
         shrunk = -sum(change for change in moved if change < 0)
         grown = sum(change for change in moved if change > 0)
-        upper = self._read_bytes + grown
         if grown > STILL_BYTES:
-            upper = max(self._read_bytes, min(upper, machine.shared_bytes()))
-        return Bracket(max(0, self._read_bytes - shrunk), upper)
+            grown = min(grown, shrunk + self._grown_machine(grown))
+        lower = self._read_bytes - self._unsure_bytes - shrunk
+        return Bracket(max(0, lower), self._read_bytes + grown)
+
+    def _grown_machine(self, at_most: int) -> int:
+        """What all shared memory of the machine has grown by since sizes were read, where that is counted."""
+        now = machine.shared_bytes()
+        if now is None or self._machine_then is None:
+            return at_most
+        grown = [
+            max(0, after - before) for before, after in zip(self._machine_then, now, strict=True)
+        ]
+        return sum(grown) + machine.shared_slack_bytes()
 
     def used_bytes(self) -> int:
         """What is used of the folders, by whomever: when it moved, `read` may find something new."""
@@ -179,11 +227,11 @@ class Segments:
             if shared
         }
         self._read_mapped = dict(shared_by_pid)
-        for pid, keys in self._maps.items():
-            if keys - known:
-                for key, size in mapped_bytes(pid).items():
-                    if key not in known:
-                        held[key] = held.get(key, 0) + size
+        nameless = [pid for pid, keys in self._maps.items() if keys - known]
+        found = mapped_by_all(nameless, known)
+        held |= {key: size.upper_bytes for key, size in found.items()}
+        self._is_dear = bool(nameless)
+        self._unsure_bytes = sum(size.upper_bytes - size.lower_bytes for size in found.values())
         self._held |= held.keys() | set().union(*self._maps.values())
         for folder in self._own:
             self._held |= files_in(folder).keys()

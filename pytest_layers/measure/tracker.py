@@ -17,7 +17,7 @@ What is bounded, between two readings of a process:
 What is taken for granted, and can make a bracket miss the truth:
 
 - Between two readings, file pages, swap and segments stay between the sizes read: pages that left and came back
-  can hide a burst as large.
+  can hide a burst as large. While segments are not read, others do not free as much as the tree takes.
 - A process, or a fork before it went on as another program, that lived wholly between two readings is not seen.
 - That a process went on as another program is seen where its image or its mark tells, but not what it touched just
   before.
@@ -107,8 +107,9 @@ class Tracker:
     """Before the last reading, and after it."""
     _huge_base: int = 0
     _mapped: int = 0
-    _doubtful: int = 0
     _doubtful_base: int = 0
+    _appeared: int = 0
+    """Since the window began, of doubtful files."""
     _twins: twins.Twins = field(default_factory=twins.Twins)
 
     def observe(
@@ -140,8 +141,10 @@ class Tracker:
         huge = faulted[0].huge, faulted[1].huge
         for reading in readings:
             self._take(reading, (names or {}).get(reading.pid, ""), huge)
-        upper = self._upper([*self.lives.values(), *gone], checked, segments)
-        upper += self._appeared(doubtful_bytes)
+        if not self.samples:
+            self._doubtful_base = doubtful_bytes
+        appeared = max(0, doubtful_bytes - self._doubtful_base)
+        upper = self._upper([*self.lives.values(), *gone], checked, segments, appeared)
         self._bury(gone, upper, self._touchable(gap, faulted[1]))
         is_torn = reading_seconds > TORN_SECONDS and self.samples > 0
         lower = self._lower(checked, segments, is_torn=is_torn)
@@ -159,6 +162,7 @@ class Tracker:
         self.longest_gap_seconds = max(self.longest_gap_seconds, gap)
         self.samples += 1
         self._seconds, self._segments, self._faulted = seconds, segments, faulted
+        self._appeared = appeared
         self._draw(Point(seconds, lower, cpu_seconds))
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
@@ -238,27 +242,27 @@ class Tracker:
             total += checked[family].upper_bytes if family in checked else apart
         return total
 
-    def _upper(self, lives: list[Life], checked: dict[int, Bracket], segments: Bracket) -> int:
-        """Bound on the footprint since the last reading, by whichever way of counting shared memory is tighter."""
+    def _upper(
+        self, lives: list[Life], checked: dict[int, Bracket], segments: Bracket, appeared: int
+    ) -> int:
+        """Bound on the footprint since the last reading, by whichever way of counting shared memory is tighter.
+
+        What `appeared` may have been in the bound on the segments before, as what is used of their folders.
+        """
         alone, families = twins.split(lives)
         slack = self.slack_bytes * len(lives)
         most = max(segments.upper_bytes, self._segments.upper_bytes)
         unmapped = self._unmapped(lives, most)
-        apart = sum(life.upper for life in alone) + most
+        both = max(segments.upper_bytes + appeared, self._segments.upper_bytes + self._appeared)
+        apart = sum(life.upper for life in alone) + both
         for family, members in families.items():
             read = checked[family].upper_bytes if family in checked else None
             apart += self._twins.upper(family, members, read)
         if families:
             return apart + slack
         within = sum(life.upper_with_shared for life in alone) + unmapped
+        within += max(appeared, self._appeared)
         return min(apart, within) + slack
-
-    def _appeared(self, doubtful_bytes: int) -> int:
-        """What appeared since the window began in files that may be the tree's, at most since the last reading."""
-        if not self.samples:
-            self._doubtful_base = self._doubtful = doubtful_bytes
-        before, self._doubtful = self._doubtful, doubtful_bytes
-        return max(0, max(before, doubtful_bytes) - self._doubtful_base)
 
     def _unmapped(self, lives: list[Life], segment_bytes: int) -> int:
         """Bound on segments that no process mapped, at some time since the last reading."""

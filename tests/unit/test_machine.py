@@ -236,21 +236,32 @@ def test_the_most_there_is_are_ram_and_swap(tmp_path, monkeypatch):
     assert machine.most_bytes() == 10 * 1024
 
 
-def test_shared_memory_of_the_machine_counts_what_is_swapped_out_and_what_cpus_have_not_told(
-    monkeypatch, tmp_path
+SWAP = "SwapTotal:  900 kB\nSwapFree:  700 kB\n"
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("Shmem:  4000 kB\n" + SWAP, (4000 * 1024, 200 * 1024)),
+        ("Shmem:  4000 kB\n", (4000 * 1024, 0)),
+        ("Shmem:  0 kB\n" + SWAP, None),
+        ("", None),
+    ],
+)
+def test_shared_memory_of_the_machine_is_told_where_it_is_counted(
+    monkeypatch, tmp_path, told, expected
 ):
-    meminfo = tmp_path / "meminfo"
-    monkeypatch.setattr(machine, "MEMINFO_FILE", meminfo)
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    meminfo.write_text("Shmem:  4000 kB\nSwapTotal:  900 kB\nSwapFree:  700 kB\n")
-    assert machine.shared_bytes() == 4200 * 1024 + 2 * 125 * PAGE_BYTES
-
-
-@pytest.mark.parametrize("told", ["", "Shmem:  0 kB\nSwapTotal:  900 kB\nSwapFree:  700 kB\n"])
-def test_a_kernel_that_does_not_count_shared_memory_bounds_none(monkeypatch, tmp_path, told):
     (tmp_path / "meminfo").write_text(told)
     monkeypatch.setattr(machine, "MEMINFO_FILE", tmp_path / "meminfo")
-    assert machine.shared_bytes() > RAM
+    assert machine.shared_bytes() == expected
+
+
+def test_it_lags_by_each_cpu_and_node(monkeypatch, tmp_path):
+    (tmp_path / "node0").mkdir()
+    (tmp_path / "node1").mkdir()
+    (tmp_path / "online").touch()
+    monkeypatch.setattr(machine, "NODES_FOLDER", tmp_path)
+    assert machine.shared_slack_bytes() == os.cpu_count() * 2 * 125 * PAGE_BYTES
 
 
 def test_the_slack_of_a_mark_grows_with_the_cores(monkeypatch):

@@ -207,7 +207,7 @@ class TestDelay:
 
         def spend(*args, **options):
             world.thread_seconds += 1.0
-            return look(*args, **options)
+            look(*args, **options)
 
         monkeypatch.setattr(world.sampler, "_look_slowly", spend)
         world.poll()
@@ -280,6 +280,20 @@ class TestWindow:
         world.set(ROOT, 10)
         world.slow_to_read = {}
         assert world.findings().lower_bytes == 210 * MIB
+
+    def test_the_time_for_threads_and_files_is_not_that_of_reading_memory(self, world, monkeypatch):
+        def take_long():
+            world.seconds += 0.05
+
+        monkeypatch.setattr(world.sampler._spill, "read", take_long)
+        world.set(11, 0)
+        world.begin()
+        world.set(ROOT, 100)
+        world.set(11, 200)
+        world.poll(1.0)
+        world.set(ROOT, 10)
+        world.set(11, 0)
+        assert world.findings().lower_bytes == 300 * MIB
 
     def test_what_was_before_is_not_in_it(self, world):
         world.set(ROOT, 900, cpu=5.0)

@@ -242,6 +242,7 @@ class TestLook:
     @pytest.fixture
     def looked(self, monkeypatch):
         """Give one look the time, what processes map in MiB, and what is used; what is read stays scripted."""
+        monkeypatch.setattr(machine, "shared_slack_bytes", lambda: 0)
         found = Segments([])
         spent = iter(range(10**6))
         monkeypatch.setattr(segments.time, "thread_time", lambda: self.COST * next(spent))
@@ -251,9 +252,10 @@ class TestLook:
             found, "read", lambda *told, due: read(*told, due=due) or found.read_bytes
         )
 
-        def look(now, *mapped, used=0, machines=1000, due=False):
+        def look(now, *mapped, used=0, machines=None, due=False):
             monkeypatch.setattr(found, "used_bytes", lambda: used * MIB)
-            monkeypatch.setattr(machine, "shared_bytes", lambda: machines * MIB)
+            told = None if machines is None else tuple(size * MIB for size in machines)
+            monkeypatch.setattr(machine, "shared_bytes", lambda: told)
             bytes_of = {pid: size * MIB for pid, size in enumerate(mapped)}
             bracket = found.look(now, bytes_of, due=due)
             return bracket.lower_bytes / MIB, bracket.upper_bytes / MIB
@@ -269,9 +271,15 @@ class TestLook:
     def test_until_then_they_have_grown_by_what_is_mapped_or_used_more(self, looked):
         assert looked(0.001, 140, 10, used=7) == (100, 157)
 
-    def test_but_to_no_more_than_the_machine_has_for_all_may_map_the_same(self, looked):
-        assert looked(0.001, 300, 200, 200, machines=230) == (100, 230)
-        assert looked(0.001, 300, 200, 200, machines=90) == (100, 100)
+    def test_but_by_no_more_than_the_whole_machine_for_all_may_map_the_same(self, looked):
+        looked(0.001, 100, machines=(500, 0), due=True)
+        assert looked(0.002, 300, 200, 200, machines=(530, 0)) == (100, 130)
+        assert looked(0.002, 300, 200, 200, machines=(530, 7)) == (100, 137)
+        assert looked(0.002, 300, 200, 200, machines=(490, 0)) == (100, 100)
+
+    def test_and_by_what_the_tree_gave_back_meanwhile(self, looked):
+        looked(0.001, 100, machines=(500, 0), due=True)
+        assert looked(0.002, 60, 400, machines=(530, 0)) == (60, 170)
 
     def test_and_shrunk_by_what_is_mapped_or_used_less(self, looked):
         assert looked(0.001, 70) == (70, 100)
@@ -298,6 +306,32 @@ def test_maps_are_read_again_of_those_alone_that_map_more_or_less_unless_all_are
     found.read({1: MIB, 2: 2 * MIB, 3: MIB}, due=False)
     found.read({1: MIB})
     assert asked == [1, 2, 2, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("pages", "expected"), [(["7", "7", "7", "7"], (600, 600)), (["7", "7", "7", "8"], (400, 600))]
+)
+def test_shares_of_maps_that_moved_while_they_were_read_are_sure_of_the_largest_alone(
+    monkeypatch, pages, expected
+):
+    one, other, mib = (1, 1), (1, 2), MIB
+    told = {
+        10: {one: {b"Rss": 400 * mib, b"Pss": 400 * mib}, other: {b"Rss": mib, b"Pss": mib}},
+        11: {one: {b"Rss": 400 * mib, b"Pss": 200 * mib}},
+    }
+    told_pages = iter(pages)
+    monkeypatch.setattr(segments, "mapped_bytes", told.get)
+    monkeypatch.setattr(segments, "_mapped_pages", lambda pid: next(told_pages))
+    found = segments.mapped_by_all([10, 11], known={other})
+    assert found == {one: Bracket(*(size * mib for size in expected))}
+
+
+def test_a_segment_without_a_name_is_the_shares_of_all_who_map_it(stack):
+    area = stack.enter_context(mmap.mmap(-1, SIZE))
+    area.write(b"x" * SIZE)
+    found = Segments([])
+    told = found.look(0.0, shared_by(os.getpid()), due=True)
+    assert told.lower_bytes == told.upper_bytes >= SIZE
 
 
 def test_a_segment_that_appears_is_told_of_at_once(folder, stack):

@@ -263,6 +263,19 @@ class TestSharedMemory:
         assert watched.bracket()[0] == 150
         assert watched.bracket()[1] <= 210
 
+    def test_what_appeared_is_in_the_upper_bound_once(self, watched):
+        watched.read(reading(anon=10), doubtful_bytes=50 * MIB)
+        watched.read(reading(anon=10), segments=Bracket(0, 300 * MIB), doubtful_bytes=50 * MIB)
+        watched.read(reading(anon=10), doubtful_bytes=350 * MIB)
+        assert watched.bracket() == (10, 310)
+        watched.read(reading(anon=10), segments=300, doubtful_bytes=50 * MIB)
+        assert watched.bracket() == (310, 310)
+
+    def test_what_appeared_and_went_is_in_it_too(self, watched):
+        watched.read(reading(anon=10)).read(reading(anon=10), doubtful_bytes=300 * MIB)
+        watched.read(reading(anon=10, high=60))
+        assert watched.bracket() == (60, 360)
+
     def test_the_largest_shared_memory_is_told(self, watched):
         watched.read(reading(), segments=30).read(reading(), segments=10)
         assert watched.tracker.shared_bytes == 30 * MIB
