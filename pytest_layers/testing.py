@@ -98,11 +98,11 @@ class EngineContract:
     def test_reads_files_as_they_are(
         self, engine: Engine, tmp_path_factory: pytest.TempPathFactory
     ) -> None:
-        """Several files, of the format's second suffix or none, in a folder whose name looks like a column's."""
+        """Several files, of a suffix that is the format's second, in a folder whose name looks like a column's."""
         folder = tmp_path_factory.mktemp("year=2024", numbered=False)
         rows = pa.table({"order_id": pa.array([1, 2, 3], pa.int64())})
         known = formats.named(engine.format)
-        paths = [folder / f"part{suffix}" for suffix in (known.suffixes[1], "")]
+        paths = [folder / f"part-{number}{known.suffixes[1]}" for number in range(2)]
         for number, path in enumerate(paths):
             known.write(rows.slice(2 * number, 2).to_batches(), path)
         own = Dataset("own", known.name, tuple(map(str, paths)), rows.num_rows, rows.nbytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import _ray
@@ -76,7 +77,8 @@ class Ray(Engine):
 
     def _read_parquet(self, paths: list[str]) -> Any:
         """Files whatever their suffix: by itself Ray passes over those that are not `.parquet`."""
-        return self.namespace.data.read_parquet(paths, partitioning=None, file_extensions=None)
+        suffixes = sorted({Path(path).suffix.removeprefix(".") for path in paths})
+        return self.namespace.data.read_parquet(paths, partitioning=None, file_extensions=suffixes)
 
     def stop(self) -> None:
         """End Ray and all its processes, or leave the cluster of the user's."""

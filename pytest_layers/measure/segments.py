@@ -29,9 +29,9 @@ _MAPPED = re.compile(
 )
 """Device and inode in a line of maps (proc_pid_maps(5)), of one that maps a segment."""
 SHARE = 0.05
-"""Of one core, for sizes while shared memory moves."""
-DEAR_SHARE = 0.01
-"""The same where they are read of maps (smaps): that waits for locks of the processes as well."""
+"""Of one core, for sizes while shared memory moves; where maps are read for them (smaps), which waits for locks of the
+processes, of the time too.
+"""
 
 
 def held_open(pid: int) -> dict[Key, int]:
@@ -174,11 +174,11 @@ class Segments:
         ]
         moved.append(used - self._read_used)
         if due or (sum(map(abs, moved)) > STILL_BYTES and now >= self._due):
-            before = time.thread_time()
+            before, began = time.thread_time(), time.perf_counter()
             self._machine_then = machine.shared_bytes()
             self._read_bytes, self._read_used, moved = self.read(shared_by_pid, due=due), used, []
-            cost = time.thread_time() - before
-            self._due = now + cost / (DEAR_SHARE if self._is_dear else SHARE)
+            waited = time.perf_counter() - began if self._is_dear else 0.0
+            self._due = now + max(time.thread_time() - before, waited) / SHARE
         shrunk = -sum(change for change in moved if change < 0)
         grown = sum(change for change in moved if change > 0)
         if grown > STILL_BYTES:
