@@ -14,6 +14,9 @@ from pytest_layers import state
 from pytest_layers.records import CaseResult, Measurement, to_json
 from pytest_layers.report import junit, text, timeline
 
+_SUBTESTS = {"SubtestReport", "SubTestReport"}
+"""Reports of pytest's own subtests, since pytest 9, and of the plugin pytest-subtests."""
+
 
 class LimitBroken(AssertionError):  # noqa: N818  (a finding, not a fault)
     """A case went past one of its limits."""
@@ -53,10 +56,7 @@ def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
 
 def is_subtest(report: pytest.TestReport) -> bool:
     """Whether it is of a part of the test alone, told while the call phase went on."""
-    return type(report).__name__ in {
-        "SubtestReport",
-        "SubTestReport",
-    }  # the latter is pytest-subtests'
+    return type(report).__name__ in _SUBTESTS
 
 
 def has_passed(call: pytest.TestReport) -> bool:

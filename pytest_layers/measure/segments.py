@@ -150,6 +150,7 @@ class Segments:
         self._unsure_bytes = 0
         """Of what was read last, what it may be too much."""
         self._is_dear = False
+        """Whether maps were read for that (smaps)."""
         self._machine_then: tuple[int, int] | None = None
         """All shared memory just before sizes were read."""
         self._read_mapped: Mapping[int, int] = {}
