@@ -220,9 +220,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     hook = item.ihook
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _runner(item.config).run(item, plan):
-        report.nodeid = (
-            item.nodeid
-        )  # with the group that xdist may have added, of which the case's process knows nothing
+        report.nodeid = item.nodeid  # the case's process knows no group of xdist's
         hook.pytest_runtest_logreport(report=report)
     _tear_down(item, nextitem)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -124,7 +124,7 @@ class Processes:
         try:
             kept = self._kept or self._start_kept(item, plan)
             if attempt.reused:
-                kept.supervised.run(_nodeid(item, plan), self._team_folders(plan))
+                kept.supervised.run(state.full_id(item), self._team_folders(plan))
                 attempt.left_bytes = kept.left_bytes
             self._converse(kept.supervised, plan, attempt)
             if not self._is_as_it_was(kept, attempt):
@@ -198,7 +198,7 @@ class Processes:
             args.append(f"--layers-cores={cores}")
         with launch.case_folder() as temp_dir:
             command = launch.child_command(
-                _nodeid(item, plan),
+                state.full_id(item),
                 args,
                 program=sys.argv[0],
                 temp_dir=temp_dir,
@@ -296,11 +296,6 @@ class Processes:
                 "location": location,
             }
         )
-
-
-def _nodeid(item: pytest.Item, plan: Plan) -> str:
-    """The node id by which the case's own process finds it, from whatever folder it starts."""
-    return f"{plan.path}::{state.id_in_file(item)}"
 
 
 def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:

@@ -57,3 +57,8 @@ def id_in_file(item: pytest.Item) -> str:
     """`TestClass::test_it[1]`: its node id behind the file, without the group that xdist may have added."""
     above = (pytest.Session, pytest.Directory, pytest.File)
     return "::".join(node.name for node in item.listchain() if not isinstance(node, above))
+
+
+def full_id(item: pytest.Item) -> str:
+    """The node id by which any pytest finds it, from whatever folder it starts."""
+    return f"{item.path}::{id_in_file(item)}"

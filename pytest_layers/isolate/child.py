@@ -216,7 +216,7 @@ class ChildSide:
         """Run one test after the other as they are asked for, where the engine is kept for them."""
         if not self._files or session.testsfailed:
             return None
-        items = {_nodeid(item): item for item in session.items}
+        items = {state.full_id(item): item for item in session.items}
         nodeid: str | None = self._nodeid
         while nodeid is not None:
             if nodeid not in items:
@@ -297,10 +297,6 @@ def main() -> NoReturn:
     side = ChildSide(job["nodeid"], job["files"], wire, Path(job["temp_dir"]))
     status = pytest.main(job["args"], plugins=[_Named(side)])
     sys.exit(status)
-
-
-def _nodeid(item: pytest.Item) -> str:
-    return f"{item.path}::{state.id_in_file(item)}"
 
 
 class _Mute:
