@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from pytest_layers.measure.host import system
@@ -10,12 +11,12 @@ from pytest_layers.measure.procfs import PAGE_BYTES, Memory, Process
 from pytest_layers.records import Bracket
 
 
-def numbers(images: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-    """A number for every process whose image another one shares."""
-    members: dict[tuple[int, int], list[int]] = {}
-    for pid, image in images.items():
-        members.setdefault(image, []).append(pid)
-    return {pid: min(pids) for pids in members.values() if len(pids) > 1 for pid in pids}
+def numbers(
+    images: Mapping[int, tuple[int, int]], before: Mapping[int, tuple[int, int]]
+) -> dict[int, int]:
+    """A number for every process whose image another one shares, or did at the reading `before`: its own, hashed."""
+    members = Counter(image for _, image in images.items() | before.items())
+    return {pid: hash(image) for pid, image in images.items() if members[image] > 1}
 
 
 def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int, Bracket]:

@@ -127,6 +127,7 @@ class Life:
         held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
         self.sure = max(self.anon + self.shared, min(held, ceiling + self.shared_seen[1]))
         self.peak = max(self.peak, self.sure)
+        self.unread_high_water = 0
 
     def anon_held(self, *, is_torn: bool) -> int:
         """At the last reading or, of a torn one, at any time from the one before it to this."""

@@ -88,7 +88,8 @@ class Sampler:
         self._cost = 0.0
         self._moving = False
         self._pids: set[int] = set()
-        """At the last reading."""
+        self._images: dict[int, tuple[int, int]] = {}
+        """Both at the last reading."""
         self._in_window = False
         self._usage = ChildUsage()
         self._notes: tuple[str, ...] = ()
@@ -174,11 +175,12 @@ class Sampler:
         is_due = now >= self._slow_due
         shared = {reading.pid: reading.memory.shmem for reading in readings}
         segments = self._segments.look(now, shared, due=is_due)
+        looked = time.thread_time() - seldom
         last = self._clock()
         proportional = self._read_proportional(now, readings)
         last = last if self._frozen else self._clock()
         if is_due:
-            self._look_slowly(now, readings, seldom, opening=opening)
+            self._look_slowly(now, readings, looked, opening=opening)
         seldom = time.thread_time() - seldom
         ended = faulted.all is not None and bool(self._tracker.gone(readings))
         self._tracker.observe(
@@ -276,12 +278,13 @@ class Sampler:
             faults = process.minor_faults()
             who = self._identities[pid]
             readings[pid] = Reading(pid, memory, spent, faults, family, who.image, who.parent)
+        self._images = {pid: reading.image for pid, reading in readings.items()}
         return list(readings.values())
 
     def _families(self) -> dict[int, int]:
         """A number for every process whose image another one shares since a fork."""
         known = self._processes.keys() & self._identities.keys()
-        return forks.numbers({pid: self._identities[pid].image for pid in known})
+        return forks.numbers({pid: self._identities[pid].image for pid in known}, self._images)
 
     def _forget(self, pid: int) -> None:
         self._processes.pop(pid).close()
@@ -290,9 +293,10 @@ class Sampler:
         self._cpu.processes.forget(pid)
 
     def _look_slowly(
-        self, now: float, readings: list[Reading], before: float, *, opening: bool
+        self, now: float, readings: list[Reading], looked: float, *, opening: bool
     ) -> None:
-        """Threads and spilled files, ten times a second at most; `before` is when this thread began with segments."""
+        """Threads and spilled files, ten times a second at most; `looked` is what a due look at segments took."""
+        before = time.thread_time() - looked
         pids = [reading.pid for reading in readings]
         self._cpu.look(now - self._started, pids, opening=opening)
         self._spill.read()

@@ -202,6 +202,17 @@ class TestDelay:
             world.sampler.delay_seconds()
         assert world.sampler.delay_seconds() > sampler.MOVING_SECONDS
 
+    def test_reading_twins_does_not_put_off_what_is_read_seldom(self, world, monkeypatch):
+        def read(pid):
+            world.thread_seconds += 1.0
+            return 300 * MIB
+
+        monkeypatch.setattr(procfs, "proportional_bytes", read)
+        world.set(ROOT, 600, image=7)
+        world.set(11, 600, image=7, parent=ROOT)
+        world.begin()
+        assert world.sampler._slow_due == world.seconds + sampler.SLOW_SECONDS
+
     def test_what_is_read_seldom_delays_no_reading(self, world, monkeypatch):
         look = world.sampler._look_slowly
 
@@ -492,6 +503,29 @@ class TestTwins:
         world.poll()
         assert world.poll() == 605 * MIB
         assert not any(life.family for life in world.sampler._tracker.lives.values())
+
+    def test_nor_do_both_count_in_full_while_it_becomes_one(self, world):
+        """A process that is born meanwhile has all looked at: the parent is then alone with its image."""
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
+        world.poll()
+        world.set(11, 5, parent=ROOT)
+        world.set(12, 1, parent=ROOT)
+        world.poll()
+        assert world.findings().upper_bytes < 620 * MIB
+
+    def test_their_number_stays_where_one_is_born_with_a_lower_pid(self, world):
+        world.set(ROOT, 600, image=7)
+        world.set(11, 600, image=7, parent=ROOT)
+        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
+        world.begin()
+        world.set(2, 600, image=7, parent=ROOT, faults=0)
+        world.last_pid = b"2"
+        world.proportional.clear()
+        world.poll()
+        assert world.findings().upper_bytes < 620 * MIB
 
     def test_a_child_between_vfork_and_exec_is_its_parent(self, world):
         world.set(ROOT, 600, file=20, image=7)

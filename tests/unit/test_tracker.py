@@ -413,6 +413,11 @@ class TestTwins:
         watched.read(*(reading(pid, 600, family=1) for pid in (1, 2, 3)), proportional={1: 605})
         assert watched.bracket() == (605, 605)
 
+    def test_what_a_mark_rose_to_before_its_reset_is_of_the_next_reading_alone(self, watched):
+        watched.read(reading(anon=100)).reset(high=520).read(reading(anon=100))
+        watched.read(reading(anon=100), segments=500).read(reading(anon=100), segments=500)
+        assert watched.bracket()[0] == 600
+
     def test_without_a_proportional_size_only_the_largest_twin_is_sure(self, watched):
         watched.read(reading(1, 600, family=1), reading(2, 610, family=1))
         assert watched.bracket() == (610, 1210)
