@@ -15,11 +15,15 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 
 from pytest_layers.measure import machine, procfs
-from pytest_layers.measure.life import STILL_BYTES
+from pytest_layers.measure.life import STILL_BYTES, UNTOLD_BYTES
+from pytest_layers.measure.procfs import PAGE_BYTES
 from pytest_layers.records import Bracket
 
 Key = tuple[int, int]
 """Device and inode."""
+
+Told = tuple[int, int] | None
+"""As `machine.shared_bytes` gives it."""
 
 SHARED_FOLDER = "/dev/shm"  # noqa: S108  (the kernel's name for it: shm_overview(7))
 _PREFIXES = (b"/dev/shm/", b"/memfd:", b"/dev/zero (deleted)", b"/SYSV")
@@ -79,17 +83,18 @@ def mapped_bytes(pid: int) -> dict[Key, Counter[bytes]]:
     return found
 
 
-def _mapped_pages(pid: int) -> bytes:
+def _mapped_pages(pid: int) -> int:
     """Resident pages of files and segments (statm)."""
     with contextlib.suppress(OSError):
-        return Path(f"{procfs.folder(pid)}/statm").read_bytes().split()[2]
-    return b""
+        return int(Path(f"{procfs.folder(pid)}/statm").read_bytes().split()[2])
+    return 0
 
 
 def mapped_by_all(pids: list[int], known: Container[Key]) -> dict[Key, Bracket]:
     """What segments take that are not `known` already: the shares of all who map them.
 
-    Those are read one process after the other: where pages moved meanwhile, all that is sure is the most that one maps.
+    Those are read one process after the other: of pages that moved meanwhile none is sure, and where they were many, no
+    more than what one process maps.
     """
     before = [_mapped_pages(pid) for pid in pids]
     shares: Counter[Key] = Counter()
@@ -99,9 +104,10 @@ def mapped_by_all(pids: list[int], known: Container[Key]) -> dict[Key, Bracket]:
             if key not in known:
                 shares[key] += told[b"Pss"]
                 largest[key] = max(largest.get(key, 0), told[b"Rss"])
-    is_still = before == [_mapped_pages(pid) for pid in pids]
+    moved = sum(abs(pages - _mapped_pages(pid)) for pid, pages in zip(pids, before, strict=True))
+    unsure = UNTOLD_BYTES if moved * PAGE_BYTES > STILL_BYTES else moved * PAGE_BYTES
     return {
-        key: Bracket(size if is_still else min(size, largest[key]), max(size, largest[key]))
+        key: Bracket(max(size - unsure, min(size, largest[key])), max(size, largest[key]))
         for key, size in shares.items()
     }
 
@@ -151,8 +157,8 @@ class Segments:
         """Of what was read last, what it may be too much."""
         self._is_dear = False
         """Whether maps were read for that (smaps)."""
-        self._machine_then: tuple[int, int] | None = None
-        """All shared memory just before sizes were read."""
+        self._machine: tuple[Told, Told] = (None, None)
+        """All shared memory of it just before sizes were read, and just after."""
         self._read_mapped: Mapping[int, int] = {}
         """What each process mapped when sizes were read."""
         self._maps: dict[int, set[Key]] = {}
@@ -164,9 +170,9 @@ class Segments:
         """What all of the tree take; read anew where that is `due`, or memory moved and the last time is paid for.
 
         What each process maps (`RssShmem`), and what is used of the folders, is told at once: since sizes were read
-        what is mapped or a file has grown or shrunk by no more than these moved. What several map of one segment is
-        new once, so it has grown by no more than all shared memory of the machine, with what the tree gave back:
-        others are taken not to have freed as much at the same time.
+        what is mapped or a file has grown or shrunk by no more than these moved. All shared memory of the machine tells
+        the rest, others being taken to hold as much as before: what several map of one segment is new once, and what
+        nobody maps may be gone.
         """
         used = self.used_bytes()
         moved = [
@@ -176,26 +182,26 @@ class Segments:
         moved.append(used - self._read_used)
         if due or (sum(map(abs, moved)) > STILL_BYTES and now >= self._due):
             before, began = time.thread_time(), time.perf_counter()
-            self._machine_then = machine.shared_bytes()
+            then = machine.shared_bytes()
             self._read_bytes, self._read_used, moved = self.read(shared_by_pid, due=due), used, []
+            self._machine = then, machine.shared_bytes()
             waited = time.perf_counter() - began if self._is_dear else 0.0
             self._due = now + max(time.thread_time() - before, waited) / SHARE
         shrunk = -sum(change for change in moved if change < 0)
         grown = sum(change for change in moved if change > 0)
-        if grown > STILL_BYTES:
-            grown = min(grown, shrunk + self._grown_machine(grown))
+        if moved and max(grown, self._read_bytes) > STILL_BYTES:
+            shrunk, grown = self._as_machine(shrunk, grown)
         lower = self._read_bytes - self._unsure_bytes - shrunk
         return Bracket(max(0, lower), self._read_bytes + grown)
 
-    def _grown_machine(self, at_most: int) -> int:
-        """What all shared memory of the machine has grown by since sizes were read, where that is counted."""
-        now = machine.shared_bytes()
-        if now is None or self._machine_then is None:
-            return at_most
-        grown = [
-            max(0, after - before) for before, after in zip(self._machine_then, now, strict=True)
-        ]
-        return sum(grown) + machine.shared_slack_bytes()
+    def _as_machine(self, shrunk: int, grown: int) -> tuple[int, int]:
+        """The same since sizes were read, as all shared memory of the machine tells, where that is counted."""
+        (before, after), now = self._machine, machine.shared_bytes()
+        if before is None or after is None or now is None:
+            return shrunk, grown
+        rose = sum(max(0, told - then) for told, then in zip(now, before, strict=True))
+        most = shrunk + rose + 2 * machine.shared_slack_bytes()
+        return max(shrunk, sum(after) - sum(now)), min(grown, most)
 
     def used_bytes(self) -> int:
         """What is used of the folders, by whomever: when it moved, `read` may find something new."""

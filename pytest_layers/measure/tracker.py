@@ -24,7 +24,10 @@ What is taken for granted, and can make a bracket miss the truth:
 - What ends below a process that lives on was its child, and was waited for: a grandchild whose parent ended, or one
   that is left a zombie, can have grown by more after its last reading.
 - No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
-- Twins fault one page at a time: huge pages are only seen where they make a member grow.
+- Twins fault one page at a time: huge pages are only seen where they make a member grow. None gives up pages that
+  others hold while their proportional sizes are read, which those read before it have more of then.
+- Somebody has every page of an anonymous shared map in his page tables: those of one that ended stay, and are in no
+  proportional size.
 - Where reading all took longer than `TORN_SECONDS`, memory may have gone from one process to another meanwhile and was
   read twice: each then held at least the less of this reading and the one before it, at the time between them.
 """

@@ -275,11 +275,24 @@ class TestLook:
         looked(0.001, 100, machines=(500, 0), due=True)
         assert looked(0.002, 300, 200, 200, machines=(530, 0)) == (100, 130)
         assert looked(0.002, 300, 200, 200, machines=(530, 7)) == (100, 137)
-        assert looked(0.002, 300, 200, 200, machines=(490, 0)) == (100, 100)
+        assert looked(0.002, 300, 200, 200, machines=(490, 0)) == (90, 100)
 
     def test_and_by_what_the_tree_gave_back_meanwhile(self, looked):
         looked(0.001, 100, machines=(500, 0), due=True)
         assert looked(0.002, 60, 400, machines=(530, 0)) == (60, 170)
+
+    def test_what_nobody_maps_may_be_gone_where_the_machine_has_less(self, looked):
+        looked(0.001, machines=(500, 7), due=True)
+        assert looked(0.002, machines=(430, 7)) == (30, 100)
+        assert looked(0.002, machines=(430, 77)) == (100, 100)
+
+    def test_what_grew_while_sizes_were_read_is_not_sure_when_it_is_gone(self, looked, monkeypatch):
+        told = iter([(500 * MIB, 0), (700 * MIB, 0), (500 * MIB, 0)])
+        looked.segments.read_bytes = 300 * MIB
+        monkeypatch.setattr(looked.segments, "used_bytes", lambda: 0)
+        monkeypatch.setattr(machine, "shared_bytes", lambda: next(told))
+        assert looked.segments.look(0.001, {0: 100 * MIB}, due=True).lower_bytes == 300 * MIB
+        assert looked.segments.look(0.002, {0: 0}, due=False).lower_bytes == 100 * MIB
 
     def test_and_shrunk_by_what_is_mapped_or_used_less(self, looked):
         assert looked(0.001, 70) == (70, 100)
@@ -309,11 +322,17 @@ def test_maps_are_read_again_of_those_alone_that_map_more_or_less_unless_all_are
 
 
 @pytest.mark.parametrize(
-    ("pages", "expected"), [(["7", "7", "7", "7"], (600, 600)), (["7", "7", "7", "8"], (400, 600))]
+    ("pages", "expected"),
+    [
+        ((700, 700, 700, 700), (600, 600)),
+        ((700, 700, 700, 956), (599, 600)),
+        ((700, 700, 700, 957), (400, 600)),
+    ],
 )
 def test_shares_of_maps_that_moved_while_they_were_read_are_sure_of_the_largest_alone(
     monkeypatch, pages, expected
 ):
+    """By more than 1 MiB: 256 pages are taken off."""
     one, other, mib = (1, 1), (1, 2), MIB
     told = {
         10: {one: {b"Rss": 400 * mib, b"Pss": 400 * mib}, other: {b"Rss": mib, b"Pss": mib}},
