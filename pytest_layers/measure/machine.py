@@ -130,6 +130,11 @@ def shared_slack_bytes() -> int:
     return os.sysconf("SC_NPROCESSORS_ONLN") * nodes * 125 * PAGE_BYTES
 
 
+def huge_page_bytes() -> int:
+    """Size of a huge page; 0 where it is not told."""
+    return _meminfo().get("Hugepagesize", 0)
+
+
 def has_files_left() -> bool:
     """Whether this process may open one more file."""
     try:

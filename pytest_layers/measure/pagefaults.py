@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_layers.measure import machine
 from pytest_layers.measure.procfs import PAGE_BYTES
 
 FOLDER = Path("/sys/kernel/mm/transparent_hugepage")
@@ -33,11 +34,11 @@ class PageFaults:
 
     def __init__(self, folder: Path = FOLDER, vmstat: Path = VMSTAT) -> None:
         self._counters = dict(_counters(folder))
-        self._vmstat = os.open(vmstat, os.O_RDONLY | os.O_CLOEXEC) if vmstat.exists() else -1
-        self._page_bytes = 0
+        self._vmstat = -1
+        with contextlib.suppress(OSError):
+            self._vmstat = os.open(vmstat, os.O_RDONLY | os.O_CLOEXEC)
         counted = any(folder.glob("hugepages-*kB/stats"))
-        if not counted and (folder / "hpage_pmd_size").exists():
-            self._page_bytes = int((folder / "hpage_pmd_size").read_text())
+        self._page_bytes = 0 if counted else _huge_page_bytes(folder)
 
     def faulted(self, *, of_any_size: bool) -> Faulted:
         """What they have brought by now; `of_any_size` is as dear to read as a process."""
@@ -69,6 +70,13 @@ class PageFaults:
             if file >= 0:
                 os.close(file)
         self._counters, self._vmstat = {}, -1
+
+
+def _huge_page_bytes(folder: Path) -> int:
+    """Of one that is counted for the whole machine; a sandbox may hide /sys."""
+    with contextlib.suppress(OSError):
+        return int((folder / "hpage_pmd_size").read_text())
+    return machine.huge_page_bytes()
 
 
 def _counters(folder: Path) -> Iterator[tuple[int, int]]:

@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from pytest_layers.measure import pagefaults
+from pytest_layers.measure import machine, pagefaults
 from pytest_layers.measure.pagefaults import PageFaults
 from pytest_layers.measure.procfs import PAGE_BYTES
 
@@ -67,7 +67,22 @@ class TestPageFaults:
         assert opened(tmp_path, tmp_path / "missing").all_bytes() is None
 
     def test_a_kernel_without_huge_pages_has_none(self, tmp_path, opened):
-        assert opened(tmp_path / "missing").huge_bytes() == 0
+        (tmp_path / "vmstat").write_text("pgfault 5\npgsteal 7\n")
+        assert opened(tmp_path / "missing", tmp_path / "vmstat").huge_bytes() == 0
+
+    def test_where_sys_is_hidden_their_size_is_told_elsewhere(self, tmp_path, opened, monkeypatch):
+        (tmp_path / "meminfo").write_text("MemTotal: 8 kB\nHugepagesize: 2048 kB\n")
+        monkeypatch.setattr(machine, "MEMINFO_FILE", tmp_path / "meminfo")
+        (tmp_path / "vmstat").write_text("pgfault 5\nthp_fault_alloc 7\npgsteal 7\n")
+        assert opened(tmp_path / "missing", tmp_path / "vmstat").huge_bytes() == 14 * MIB
+
+    def test_counters_that_may_not_be_opened_tell_nothing(self, tmp_path, opened, monkeypatch):
+        def refuse(*_):
+            raise PermissionError
+
+        (tmp_path / "vmstat").write_text("pgfault 5\n")
+        monkeypatch.setattr(os, "open", refuse)
+        assert opened(tmp_path, tmp_path / "vmstat").all_bytes() is None
 
     @pytest.mark.parametrize("per_size", [True, False])
     def test_the_kernel_counts_what_is_touched_here(self, tmp_path, opened, per_size):
