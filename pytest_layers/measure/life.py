@@ -72,6 +72,8 @@ class Life:
     anon_seen: int = 0
     resident_seen: int = 0
     """Swap included."""
+    file_most: int = 0
+    """Of its life: what its mark may tell of at any time."""
     reset_cpu_seconds: float = 0.0
     reset_faults: int = 0
     reset_huge: int = 0
@@ -106,6 +108,7 @@ class Life:
     def see(self, memory: Memory) -> None:
         """Sizes that it had at some time since its mark was reset."""
         self.file_seen = _widen(self.file_seen, memory.file)
+        self.file_most = max(self.file_most, memory.file)
         self.shared_seen = _widen(self.shared_seen, memory.shmem)
         self.swap_seen = _widen(self.swap_seen, memory.swap)
         self.anon_seen = max(self.anon_seen, memory.anon + memory.swap)
@@ -124,7 +127,7 @@ class Life:
         self.upper = min(self.unhidden + min(moved, self.touchable), ceiling)
         self.upper_with_shared = min(self.upper + self.shared_seen[1], most - self.file_seen[0])
         still = moved <= STILL_BYTES and marks_hold
-        held = high + self.swap_seen[0] - self.file_seen[1] if still else 0
+        held = high + self.swap_seen[0] - self.file_most if still else 0
         self.sure = max(self.anon + self.shared, min(held, ceiling + self.shared_seen[1]))
         self.peak = max(self.peak, self.sure)
         self.unread_high_water = 0

@@ -18,6 +18,7 @@ What is taken for granted, and can make a bracket miss the truth:
 
 - Between two readings, file pages, swap and segments stay between the sizes read: pages that left and came back
   can hide a burst as large. While segments are not read, others do not free as much as the tree takes.
+- Of what a mark says beyond the sizes read no more is file pages than at some reading, earlier or later.
 - A process, or a fork before it went on as another program, that lived wholly between two readings is not seen.
 - That a process went on as another program is seen where its image or its mark tells, but not what it touched just
   before.
@@ -90,7 +91,6 @@ class Tracker:
     base_bytes: int = 0
     base_upper_bytes: int = 0
     """Where the family of a fork could not be read when the window opened, more than the other."""
-    lower_bytes: int = 0
     upper_bytes: int = 0
     peak_seconds: float = 0.0
     file_bytes: int = 0
@@ -108,6 +108,10 @@ class Tracker:
     _segments: Bracket = _NOTHING
     _faulted: tuple[Faulted, Faulted] = (Faulted(), Faulted())
     """Before the last reading, and after it."""
+    _read_bytes: int = 0
+    """The largest footprint that was read."""
+    _marked: tuple[Life, int] = field(default_factory=lambda: (Life(0, ""), 0))
+    """A process that was alone and had more by its mark: how much with the most file pages that it ever maps."""
     _huge_base: int = 0
     _mapped: int = 0
     _doubtful_base: int = 0
@@ -159,6 +163,7 @@ class Tracker:
             self.base_upper_bytes = self._most_read(checked, segments)
         if lower > self.lower_bytes:
             self._new_peak(seconds, lower)
+        self._read_bytes = max(self._read_bytes, self.footprint_bytes)
         self.upper_bytes, self.reach_bytes = max(self.upper_bytes, upper), upper
         self.file_bytes = max(self.file_bytes, sum(r.memory.file for r in readings))
         self.shared_bytes = max(self.shared_bytes, segments.lower_bytes)
@@ -311,9 +316,17 @@ class Tracker:
             self.unseen.add(Stretch(upper, ended, twins_growth), self.upper_bytes)
             self.ended = _most_named([*self.ended, *gone])
 
+    @property
+    def lower_bytes(self) -> int:
+        """Of the peak: what was read or, where that says more for sure, by a mark."""
+        life, marked = self._marked
+        return max(self._read_bytes, marked - life.file_most)
+
     def _new_peak(self, seconds: float, lower: int) -> None:
-        self.lower_bytes = lower
         self.peak_seconds = seconds
+        if lower > self.footprint_bytes:
+            (life,) = self.lives.values()
+            self._marked = life, lower + life.file_most
         for life in self.lives.values():
             life.at_peak = life.sure
         for life in self.ended:

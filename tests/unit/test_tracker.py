@@ -123,6 +123,15 @@ class TestOneProcess:
         watched.read(reading(anon=10)).read(reading(anon=10, high=210))
         assert watched.bracket() == (210, 210)
 
+    def test_but_for_what_may_be_the_file_that_it_maps_again_and_again(self, watched):
+        """Where it came and left between two readings, the mark alone can't tell it from anonymous memory."""
+        watched.read(reading(anon=10)).read(reading(anon=10, high=90)).reset()
+        assert watched.bracket() == (90, 90)
+        watched.read(reading(anon=20, file=64)).reset()
+        assert watched.bracket() == (26, 90)
+        watched.read(reading(anon=10, high=90))
+        assert watched.bracket() == (26, 90)
+
     def test_a_burst_counts_once_after_the_mark_was_reset(self, watched):
         watched.read(reading(anon=10)).read(reading(anon=10, high=50)).reset()
         watched.read(reading(anon=30))
@@ -723,7 +732,8 @@ class World:
         tracker = self.tracker
         bounds = tracker.lower_bytes, tracker.upper_bytes, tracker.unseen
         self.stretches.append((self.peak * UNIT, *bounds))
-        tracker.lower_bytes = tracker.upper_bytes = 0
+        tracker._read_bytes = tracker.upper_bytes = 0
+        tracker._marked = tracker._marked[0], 0
         tracker.unseen = Unseen()
         self.peak = 0  # what is held right now belongs to the stretch that ends
         self.segments_move = 0
