@@ -18,8 +18,9 @@ def pytest_layers_engines() -> list[type[Engine]]:  # type: ignore[empty-body]
 
     Implement it in an installed plugin or in the root `conftest.py`: one in a folder below may be read too late.
     It is called without arguments, once in each process of a session (that of each case too): when the first
-    case is collected, or before, where `--layers`, `--layers-cores` or `--layers-list` is given. A suite
-    without cases does not call it. An engine with the name of one that is there already is an error.
+    case is collected, or at the start, where `layers` or `layers_cores` is set (on the command line or in the
+    ini file) or `--layers-list` is given. Otherwise a suite without cases does not call it. An engine with the
+    name of one that is there already is an error.
 
     Example, in the root `conftest.py`::
 

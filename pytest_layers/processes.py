@@ -39,7 +39,7 @@ FINER_SHARE = 0.05
 RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
 """Memory left to the machine: a case that would take it is stopped."""
 KEPT_BYTES = 256 * 2**20
-"""What cases may leave in a kept engine: a first query leaves 40 to 120 MiB (`benchmarks/engine_cost.py`)."""
+"""What cases may leave in a kept engine: small ones leave 6 to 115 MiB (`benchmarks/engine_cost.py`)."""
 KEPT_CORES = 0.3
 """How busy a kept engine may be at rest: Ray's own processes take about a tenth of a core."""
 

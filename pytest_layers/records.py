@@ -144,7 +144,7 @@ class CodeLine:
     """The line of the team's code that ran longest near the peak, or while one core worked alone."""
 
     when: str
-    """`peak`, or `one_core`: within the longest stretch in which no more than one core was wanted."""
+    """`peak`, or `one_core`: within the longest stretch that wanted nearer to one core than to two."""
     file: str
     """Relative to the root of the tests, where it lies there."""
     line: int

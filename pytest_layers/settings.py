@@ -22,7 +22,7 @@ class Settings:
 
     layers: tuple[str, ...]
     layers_source: str
-    """Where `layers` was set, for errors: `--layers`, `layers in pytest.ini`."""
+    """Where `layers` was set, for errors: `--layers`, `layers in pytest.ini`, `the default of --layers`."""
     sizes: tuple[Size, ...]
     cores: int
     """Cores that engines are given; 0 for all that there are."""
@@ -97,7 +97,7 @@ def resolve(config: pytest.Config) -> Settings:
         given, source = _given(config, row)
         values[row.name] = row.default if given is None else _read(row, given, source)
         if row.name == "layers":
-            values["layers_source"] = source
+            values["layers_source"] = f"the default of {row.flag}" if given is None else source
     return Settings(**values)
 
 

@@ -73,16 +73,13 @@ class Session:
         ]
 
 
-@pytest.fixture(scope="module")
-def session(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Session:
-    """One run over all engines; its data are kept where those of this run are, as they take a gigabyte."""
-    folder = tmp_path_factory.mktemp("examples")
+def run(config: pytest.Config, folder: Path, *args: object) -> Session:
+    """A run of its own; its data are kept where those of this run are, as they take a gigabyte."""
     report = folder / "run.json"
-    cache = resolve(pytestconfig).cache_dir or default_cache_dir()
-    command = [sys.executable, "-m", "pytest", EXAMPLES, "--layers=all", "--xfail-tb"]
+    cache = resolve(config).cache_dir or default_cache_dir()
     ended = subprocess.run(
         [
-            *command,
+            *(sys.executable, "-m", "pytest", *args),
             f"--layers-report={report}",
             f"--layers-cache-dir={cache}",
             *("-p", "no:cacheprovider"),
@@ -96,6 +93,13 @@ def session(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactor
     )
     assert report.exists(), ended.stdout
     return Session(ended.returncode, ended.stdout, document.read(report))
+
+
+@pytest.fixture(scope="module")
+def session(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Session:
+    """One run over all engines."""
+    folder = tmp_path_factory.mktemp("examples")
+    return run(pytestconfig, folder, EXAMPLES, "--layers=all", "--xfail-tb")
 
 
 def name_of(result: CaseResult) -> tuple[str, str | None]:
@@ -167,3 +171,14 @@ def test_each_engine_has_regressions_of_each_kind(session, engine):
     broken = set().union(*(kinds(result, "failed") for result in cases))
     expected = {"memory_ceiling"} if engine in ONE_CORE else {"memory_ceiling", "min_cores"}
     assert broken == expected
+
+
+def test_the_example_of_the_readme_passes(pytestconfig, tmp_path):
+    readme = (EXAMPLES.parent / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(import pytest\n.*?)```", readme, re.DOTALL)
+    (tmp_path / "test_readme.py").write_text(code, encoding="utf-8")
+    ran = run(pytestconfig, tmp_path, "-o", f"pythonpath={EXAMPLES}", "--layers=arrow")
+    [result] = ran.run.cases
+    skip_if_any([result] if is_unsure(result) else [])
+    assert result.outcome == "passed", ran.output
+    assert kinds(result, "passed") == {"memory_ceiling", "min_cores"}

@@ -4,7 +4,7 @@
 
 The suite holds twins with equal answers, a `good` and a `bad` one, which are to pass and to be caught by their limit,
 and `bait`, which looks bad and is to pass. `--loads` are busy neighbours beside it, in multiples of the cores. On 2
-cores a pass over all engines takes 12 minutes alone, 26 beside as many neighbours as cores, 105 beside four times as
+cores a pass over all engines takes 12 minutes alone, 30 beside as many neighbours as cores, 105 beside four times as
 many. Every pass is added to the results file when it is done; the tally is of all in that file. Exits 1 where a bad
 twin was missed or a false alarm was raised, else 2 where a case came to no verdict for another reason than a skip.
 """

@@ -1,6 +1,6 @@
 """The messages between pytest, supervisor and child: one JSON object a line, told apart by `kind`.
 
-child to supervisor      ready, begin, end (each is answered by `go`), rest
+child to supervisor      ready, begin, end (each is answered by `go`), rest; by pipes of its own, answer
 supervisor to child      go, run
 child to pytest          report, warning, collect_error, data, native, progress, again, exit, done
 supervisor to pytest     ready, findings, stopped, rested, ended

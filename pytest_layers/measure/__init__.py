@@ -16,7 +16,9 @@
     tracker    readings -> bounds on the tree's peak, timeline (pure)
     stacks     what was seen running -> the line that ran near the peak, or alone
     sampler    when to read what, at what cost
-    reduce     what the sampler found -> Measurement (pure)
+    findings   what the sampler found, as it crosses the process border (pure)
+    reduce     that -> Measurement (pure)
+    probe      the sampler on a node of a cluster
 
-All but `reduce` run in the supervisor and, on Linux, use the standard library alone.
+All but `reduce` run in the supervisor, `probe` on a node, and, on Linux, use the standard library alone.
 """

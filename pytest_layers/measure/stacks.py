@@ -81,7 +81,7 @@ def at_peak(
 
 
 def alone(sightings: Sequence[Sighting], demands: Sequence[Demand]) -> CodeLine | None:
-    """The line that ran longest in the longest stretch that wanted one core at most."""
+    """The line that ran longest in the longest stretch that wanted nearer to one core than to two."""
     stretch = max(stretches(demands), key=lambda one: one.seconds, default=Stretch(0, 0))
     spans = [
         (one, min(span.end, stretch.end) - max(span.start, stretch.start))
@@ -92,7 +92,7 @@ def alone(sightings: Sequence[Sighting], demands: Sequence[Demand]) -> CodeLine 
 
 
 def stretches(demands: Sequence[Demand]) -> Iterator[Stretch]:
-    """The parts of the window that wanted one core at most."""
+    """The parts of the window that wanted less than `ALONE_CORES`."""
 
     def is_alone(pair: tuple[Demand, Demand]) -> bool:
         before, after = pair

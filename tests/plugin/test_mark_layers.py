@@ -81,16 +81,24 @@ def test_beside_a_case_a_test_that_only_inherits_it_runs_in_place(layers):
     assert ran.cases == {}
 
 
-def test_nothing_left_is_a_skip_that_says_so(layers):
+@pytest.mark.parametrize(
+    ("args", "setting"),
+    [
+        (["--layers=fake"], "--layers is fake"),
+        (["--override-ini=layers=fake"], "layers in the ini file is fake"),
+        ([], "the default of --layers is local"),
+    ],
+)
+def test_nothing_left_is_a_skip_that_says_so(layers, args, setting):
     layers.engines()
     ran = layers.run(
         """
         import pytest
 
-        @pytest.mark.layers("other")
+        @pytest.mark.layers("far")
         def test_it(engine): pass
         """,
-        "--layers=fake",
+        *args,
     )
     assert ran.outcomes == {"skipped": 1}
-    assert ran.case("test_it[none]").reason == "for other only, and --layers is fake"
+    assert ran.case("test_it[none]").reason == f"for far only, and {setting}"
