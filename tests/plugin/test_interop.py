@@ -143,6 +143,44 @@ def test_rerunfailures_runs_again_what_fails_by_itself_and_the_last_run_is_judge
     assert ran.case("test_flaky_and_broken").reason == ran.verdict("test_flaky_and_broken").text
 
 
+def test_a_case_that_dies_when_rerunfailures_runs_it_again_is_failed(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import os
+    from pathlib import Path
+
+    @pytest.fixture(autouse=True)
+    def again(request):
+        ran = Path(request.node.name)
+        yield ran.exists()
+        ran.touch()
+
+    @CASE
+    def test_exits(again):
+        if again: os._exit(3)
+        assert 0
+
+    @BROKEN
+    def test_runs_away(again):
+        blocks = [b"x" * (1 << 20) for _ in range(4000 * again)]
+        assert 0
+
+    @BROKEN
+    @mark.xfail
+    def test_expected():
+        blocks = [b"x" * (1 << 20) for _ in range(4000)]
+    """,
+        "--reruns=1",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes == {"failed": 2, "rerun": 2, "xfailed": 1}
+    assert ran.case("test_exits").reason.startswith(
+        "the test's process exited with status 3 during call"
+    )
+    assert ran.case("test_runs_away").reason.startswith("stopped at ")
+
+
 def test_a_case_that_rerunfailures_ran_again_has_no_more_data_than_before(layers):
     layers.engines()
     ran = layers.run(
