@@ -9,9 +9,9 @@ pytest to supervisor     the job (first line), stop_at, run, close
 
 from __future__ import annotations
 
-import json
-import os
 import re
+from json import dumps, loads  # not what a test may have put in their place
+from os import write
 from typing import Any
 
 Message = dict[str, Any]
@@ -21,7 +21,7 @@ _START = re.compile(rb'\{"kind": "(\w+)"')
 
 def encode(kind: str, **fields: Any) -> bytes:
     """One message as a line. What JSON does not know is sent as its text."""
-    return json.dumps({"kind": kind, **fields}, default=str).encode() + b"\n"
+    return dumps({"kind": kind, **fields}, default=str).encode() + b"\n"
 
 
 def kind_of(line: bytes) -> str:
@@ -33,7 +33,7 @@ def kind_of(line: bytes) -> str:
 def decode(line: bytes) -> Message | None:
     """The message of a line, or nothing where a test's own writing spoilt it."""
     try:
-        return json.loads(line) if kind_of(line) else None
+        return loads(line) if kind_of(line) else None
     except ValueError:
         return None
 
@@ -60,4 +60,4 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data`, however small the pipe's steps."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[write(descriptor, view) :]

@@ -215,6 +215,24 @@ def test_output_warnings_and_properties_arrive(layers):
     assert int(found["layers.peak_growth_upper_bytes"]) > 0
 
 
+def test_a_case_may_put_others_in_the_place_of_what_its_process_works_with(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    SYSTEM = ["os.getpid", "os.read", "os.write", "os.close", "pathlib.Path.exists"]
+
+    @CASE
+    def test_it(monkeypatch):
+        for place in [*SYSTEM, "json.dumps", "json.loads", "time.sleep", "time.perf_counter"]:
+            monkeypatch.setattr(place, lambda *args, **kwargs: True)
+        assert 1 == 2
+    """,
+        "--layers-timeout=20s",
+    )
+    assert ran.outcomes == {"failed": 1}
+    assert ran.case("test_it").reason == "assert 1 == 2"
+
+
 def test_classes_test_cases_and_odd_ids(layers):
     ran = layers.run(
         HEAD
