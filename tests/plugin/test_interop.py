@@ -42,6 +42,28 @@ def test_xdist_runs_cases_on_its_workers_and_the_results_come_together(layers):
     assert ran.run.cores_given == ran.run.machine.cores
 
 
+def test_xdist_hands_on_the_warnings_of_cases(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import warnings
+
+    class OwnWarning(Warning): pass
+
+    @CASE
+    def test_it():
+        warnings.warn("look out", UserWarning)
+        warnings.warn("look here", OwnWarning)
+    """,
+        "-n1",
+        plugins=["xdist"],
+    )
+    assert ran.outcomes == {"passed": 1, "warnings": 2}
+    said = "\n".join(ran.section("warnings summary"))
+    assert "UserWarning: look out" in said
+    assert "OwnWarning: look here" in said
+
+
 def test_a_group_of_xdist_is_no_part_of_a_case(layers):
     ran = layers.run(
         HEAD
