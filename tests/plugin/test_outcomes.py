@@ -233,6 +233,24 @@ def test_a_case_may_put_others_in_the_place_of_what_its_process_works_with(layer
     assert ran.case("test_it").reason == "assert 1 == 2"
 
 
+def test_a_test_module_may_have_broken_pipes_end_the_process(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+    @CASE
+    def test_it(): pass
+
+    def test_plain(): pass
+    """,
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 2}
+
+
 def test_classes_test_cases_and_odd_ids(layers):
     ran = layers.run(
         HEAD
