@@ -77,7 +77,7 @@ def _prepare(config: pytest.Config) -> None:
     config.stash[state.CATALOG] = built
     measures = not (_is_child(config) or config.getoption("setupplan", False))
     if chosen.isolation == "none" and measures:
-        from pytest_layers.runner import InPlace
+        from pytest_layers.in_place import InPlace
 
         config.pluginmanager.register(InPlace(_runner(config)), "layers-in-place")
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from pytest_layers.attempt import Attempt, how_it_ended, phase_of_death
 from pytest_layers.cases import PLAN, Plan
 from pytest_layers.engines.catalog import skip_reason
 from pytest_layers.errors import LayersError
-from pytest_layers.isolate.child import inside
 from pytest_layers.isolate.place import Place
 from pytest_layers.judge import limits as judge
 from pytest_layers.judge import repeats, speedup
@@ -42,12 +42,10 @@ from pytest_layers.settings import default_cache_dir
 from pytest_layers.survival import survival
 
 REMAKES = 6
-"""How many data sets one case may have made before its own run: each costs a start."""
+"""How often one case may have the same data set made before its own run: each costs a start."""
 NEVER_ENTERED = "`measured` was never entered"
 NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
-_OBSTACLE: pytest.StashKey[str] = pytest.StashKey()
-"""On an item that runs in place: why it can't be measured."""
 RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolation none)"
 
 
@@ -194,11 +192,14 @@ class Runner:
         self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
     ) -> Attempt:
         """One run of the case; started again while it had to make data first."""
-        for _ in range(REMAKES):
+        again: Counter[str] = Counter()
+        while True:
             attempt = self._processes.attempt(item, plan, finer=finer, cores=cores)
             if not attempt.again:
                 return attempt
-        raise LayersError(f"{plan.case.nodeid}: more than {REMAKES} times anew: {attempt.again}")
+            again[attempt.again] += 1
+            if again[attempt.again] == REMAKES:
+                raise LayersError(f"{plan.case.nodeid}: {REMAKES} times anew: {attempt.again}")
 
     @property
     def progress(self) -> TerminalProgress:
@@ -345,55 +346,3 @@ def _is_left_open(attempt: Attempt) -> bool:
 
 def _all_passed(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.outcome == "passed" for verdict in verdicts)
-
-
-class InPlace:
-    """Runs cases in pytest's own process (`--layers-isolation=none`): measured, but tainted by what ran before."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._in_call = False
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A supervisor looks on while the case runs."""
-        if PLAN not in item.stash or item.get_closest_marker("skip"):
-            return (yield)
-        with contextlib.ExitStack() as ends:
-            try:
-                place = ends.enter_context(Place(self._runner.progress))
-            except LayersError as error:
-                item.stash[_OBSTACLE] = str(error)
-            else:
-                item.config.stash[state.WINDOW] = place
-                item.config.stash[state.TEMP_DIR] = place.temp_dir
-            return (yield)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Without a supervisor there is nothing to set up."""
-        if _OBSTACLE in item.stash:
-            pytest.fail(item.stash[_OBSTACLE], pytrace=False)
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """The call phase is the window, unless a `measured` fixture narrows it."""
-        self._in_call = True
-        is_window = PLAN in item.stash and state.NARROWED not in item.stash
-        try:
-            with inside(item.config.stash[state.WINDOW]) if is_window else contextlib.nullcontext():
-                return (yield)
-        finally:
-            self._in_call = False
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """The verdicts on the call's report, failed by pytest for its subtests, which come while the call goes on."""
-        self._runner.progress.end()
-        report = yield
-        if PLAN in item.stash and report.when == "call" and not self._in_call:
-            item.config.hook.pytest_report_teststatus(report=report, config=item.config)
-            self._runner.conclude_in_place(item, report)
-        return report
