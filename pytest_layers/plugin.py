@@ -159,11 +159,13 @@ def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Give every case its plan; all wrong marks of a file are told at once."""
+    """Note every test's id, give every case its plan; all wrong marks of a file are told at once."""
     report = yield
     faults = []
-    for item in report.result or ():
-        if isinstance(item, pytest.Item) and _concerns_us(item, getattr(item, "fixturenames", ())):
+    items = [node for node in report.result or () if isinstance(node, pytest.Item)]
+    for item in items:
+        state.collected_id(item)
+        if _concerns_us(item, getattr(item, "fixturenames", ())):
             faults += _plan(item)
     if faults and report.passed:
         report.outcome = "failed"

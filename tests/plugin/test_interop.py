@@ -550,6 +550,29 @@ def test_a_case_that_another_plugin_runs_itself_is_not_green(layers):
     assert in_place.outcomes == {"passed": 3, "failed": 1, "xpassed": 1}
 
 
+def test_a_case_may_be_given_another_name_when_it_is_collected(layers):
+    layers.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.name = item.name.encode("utf-8").decode("unicode_escape")
+                item._nodeid = item.nodeid.encode("utf-8").decode("unicode_escape")
+        """,
+    )
+    ran = layers.run(
+        HEAD
+        + """
+    @BROKEN
+    @mark.parametrize("city", ["北京", "paris"])
+    def test_it(city): hold()
+    """
+    )
+    assert ran.outcomes == {"failed": 2}
+    assert list(ran.cases) == ["test_it[北京]", "test_it[paris]"]
+    assert r"pytest 'test_it.py::test_it[\u5317\u4eac]'" in ran.out
+
+
 def test_a_share_of_the_session_is_taken_once(layers):
     layers.write(
         "conftest.py",
