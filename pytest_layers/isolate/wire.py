@@ -16,12 +16,32 @@ from typing import Any
 
 Message = dict[str, Any]
 
+_LEVELS = 4
+"""From a message down to a property of the report in it."""
 _START = re.compile(rb'\{"kind": "(\w+)"')
 
 
 def encode(kind: str, **fields: Any) -> bytes:
-    """One message as a line. What JSON does not know is sent as its text."""
-    return dumps({"kind": kind, **fields}, default=str).encode() + b"\n"
+    """One message as a line. What JSON does not know, or can't carry, is sent as its text."""
+    message = {"kind": kind, **fields}
+    try:
+        line = dumps(message, default=str)
+    except (TypeError, ValueError):
+        line = dumps(_carried(message, _LEVELS), default=str)
+    return line.encode() + b"\n"
+
+
+def _carried(value: Any, levels: int) -> Any:
+    """The same, but for what holds itself or has keys that JSON has not."""
+    try:
+        dumps(value, default=str)
+    except (TypeError, ValueError):
+        if levels and isinstance(value, dict):
+            return {str(key): _carried(one, levels - 1) for key, one in value.items()}
+        if levels and isinstance(value, (list, tuple)):
+            return [_carried(one, levels - 1) for one in value]
+        return repr(value)
+    return value
 
 
 def kind_of(line: bytes) -> str:
