@@ -59,22 +59,27 @@ class Runner:
         self._ram_bytes = self._settings.memory_bytes(machine.memory_limit_bytes())
         self._processes = Processes(config, self._stop_lines, progress)
 
-    def run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
+    def run(self, item: pytest.Item, plan: Plan) -> Iterator[pytest.TestReport]:
         """Run one case in a fresh process; gives its reports, the verdicts on them.
 
         Raises:
-            pytest.exit.Exception: the test asked for the end of the session.
+            pytest.exit.Exception: after them, where the test asked for the end of the session.
         """
         obstacle = self._obstacle(plan)
         if obstacle:
-            return self._refused(item, plan, f"{obstacle} (a failure for --layers-strict)")
+            yield from self._refused(item, plan, f"{obstacle} (a failure for --layers-strict)")
+            return
+        attempt = Attempt()
         try:
             with self._machine_lock():
-                return self._run(item, plan)
+                attempt, reports = self._run(item, plan)
         except LayersError as error:
-            return self._refused(item, plan, str(error))
+            reports = self._refused(item, plan, str(error))
         finally:
             self._progress.end()
+        yield from reports
+        if attempt.exit_reason is not None:
+            pytest.exit(attempt.exit_reason, attempt.exit_status)
 
     def _obstacle(self, plan: Plan) -> str | None:
         """Why the engine can't run here: asked only where strictness took away the skip."""
@@ -86,7 +91,8 @@ class Runner:
         conclude(item, reports, CaseResult(plan.case, "", limits=plan.limits), strict=True)
         return reports
 
-    def _run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
+    def _run(self, item: pytest.Item, plan: Plan) -> tuple[Attempt, list[pytest.TestReport]]:
+        """The last attempt, and the reports of the case."""
         runs: list[repeats.Run] = []
         attempts = 0
         while True:
@@ -99,13 +105,13 @@ class Runner:
             if attempt.reused:
                 runs.clear()  # what earlier cases left in a kept engine may have had a say in it
         result = self._result(plan, attempt, measurement, runs, attempts)
-        if attempt.exit_reason is not None:
-            pytest.exit(attempt.exit_reason, attempt.exit_status)
         if _went_through(attempt):
             result = self._judge_speedup(item, plan, result)
         reports = [*attempt.reports, *self._missing_reports(item, attempt, measurement)]
+        if attempt.exit_reason is not None and _is_set_up_only(reports):
+            return attempt, []
         conclude(item, reports, result, strict=self._settings.strict)
-        return reports
+        return attempt, reports
 
     def _result(
         self,
@@ -132,6 +138,8 @@ class Runner:
         self, attempt: Attempt, measurement: Measurement | None, runs: Sequence[repeats.Run]
     ) -> bool:
         """Whether to run the case once more: after anything but a pass in a kept engine, in doubt elsewhere."""
+        if attempt.exit_reason is not None:
+            return False
         if attempt.reused and not (went_well(attempt.reports) and _all_passed(runs[-1])):
             return True
         if measurement is None or attempt.call is None or not has_passed(attempt.call):
@@ -285,7 +293,7 @@ class Runner:
     ) -> Iterator[pytest.TestReport]:
         """What a child that died did not send: the failure in its place, and a teardown."""
         when = phase_of_death(attempt)
-        if when is None:
+        if when is None or attempt.exit_reason is not None:
             return
         tail = (attempt.ended or {}).get("tail", "").strip()
         message = how_it_ended(attempt, when)
@@ -335,8 +343,14 @@ def _speedup_limit(plan: Plan) -> Limit | None:
 
 
 def _went_through(attempt: Attempt) -> bool:
-    """Whether the test passed and closed its window itself."""
-    return attempt.finished and attempt.call is not None and has_passed(attempt.call)
+    """Whether the test passed, closed its window itself, and the session goes on."""
+    passed = attempt.call is not None and has_passed(attempt.call)
+    return attempt.finished and passed and attempt.exit_reason is None
+
+
+def _is_set_up_only(reports: Sequence[pytest.TestReport]) -> bool:
+    """Whether they tell of nothing that the test itself came to."""
+    return all(report.when == "setup" and report.passed for report in reports)
 
 
 def _is_left_open(attempt: Attempt) -> bool:

@@ -347,6 +347,31 @@ def test_exit_ends_the_session_with_its_reason_and_status(layers):
     assert list(ran.cases) == ["test_a"]
 
 
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "request.session.shouldstop = 'enough'",
+        "request.addfinalizer(lambda: pytest.exit('enough'))",
+    ],
+)
+def test_a_case_that_fails_and_ends_the_session_is_told_as_failed(layers, asks):
+    ran = layers.run(
+        HEAD
+        + f"""
+    @CASE
+    def test_it(request):
+        {asks}
+        assert 1 == 2
+
+    def test_last(): pass
+    """
+    )
+    assert ran.status == pytest.ExitCode.INTERRUPTED
+    assert any("enough" in line for line in ran.lines)
+    assert ran.outcomes == {"failed": 1}
+    assert ran.case("test_it").reason == "assert 1 == 2"
+
+
 THREE = (
     HEAD
     + """
