@@ -240,6 +240,7 @@ class Runner:
             verdict = judge.unmeasured(limit, RAN_IN_PLACE)
             result = dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
         conclude(item, [report], result, strict=self._settings.strict)
+        item.user_properties[:] = report.user_properties  # JUnit takes those of the teardown
 
     def ground(self, plan: Plan, rows: int, data_bytes: int) -> judge.Ground:
         """What the limits of a case refer to."""

@@ -1,6 +1,7 @@
 """`--layers-isolation`: a process for each case, or pytest's own."""
 
 import os
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -41,6 +42,16 @@ def test_none_runs_in_place_measures_and_says_that_it_is_tainted(layers):
         "1 case measured in pytest's own process (isolation none):"
         " the figures are tainted by what ran before"
     )
+
+
+def test_in_place_a_case_has_its_properties_in_junit_too(layers):
+    layers.run(TEXT, "--layers-isolation=none", f"--junit-xml={layers.path}/junit.xml")
+    found = {
+        test.attrib["name"]: [one.attrib["name"] for one in test.iter("property")]
+        for test in ElementTree.parse(layers.path / "junit.xml").iter("testcase")
+    }
+    assert found["test_case"].count("layers.outcome") == 1
+    assert found["test_plain"] == []
 
 
 def test_limits_hold_in_place_too(layers):
