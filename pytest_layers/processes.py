@@ -225,8 +225,10 @@ class Processes:
         return bool(self._config.getoption("capture", "no") == "no")
 
     def _own_arguments(self) -> list[str]:
-        """What keeps other plugins from doing in every child anew what they do for the session."""
+        """What keeps plugins from doing in every child anew what they do for the session."""
         arguments = ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
+        if self._config.getoption("debug"):
+            arguments.append(f"--debug={os.devnull}")
         seed = self._config.getoption("randomly_seed", None)
         if isinstance(seed, int):  # pytest-randomly draws one for itself
             arguments.append(f"--randomly-seed={seed}")

@@ -46,6 +46,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "maxprocesses": None,
     "newfirst": False,
     "numprocesses": None,
+    "pastebin": None,
     "report_log": None,
     "stepwise": False,
     "tx": [],

@@ -1,6 +1,7 @@
 """Beside other plugins: theirs works, and ours works."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,22 @@ def test_xdist_hands_on_the_warnings_of_cases(layers):
     said = "\n".join(ran.section("warnings summary"))
     assert "UserWarning: look out" in said
     assert "OwnWarning: look here" in said
+
+
+def test_under_xdist_the_engines_that_took_part_are_told(layers):
+    layers.engines()
+    ran = layers.run(
+        """
+        import pytest
+
+        @pytest.mark.layers("fake")
+        def test_it(engine): pass
+        """,
+        "-n1",
+        plugins=["xdist"],
+    )
+    assert ran.outcomes == {"passed": 1}
+    assert list(ran.run.engines) == ["fake"]
 
 
 def test_a_group_of_xdist_is_no_part_of_a_case(layers):
@@ -203,6 +220,29 @@ def test_a_case_that_dies_when_rerunfailures_runs_it_again_is_failed(layers):
     assert ran.case("test_runs_away").reason.startswith("stopped at ")
 
 
+def test_a_case_that_passes_when_it_is_run_again_is_flaky_to_rerunfailures(layers):
+    pytest_rerunfailures = pytest.importorskip("pytest_rerunfailures")
+    if "--fail-on-flaky" not in Path(pytest_rerunfailures.__file__).read_text():
+        pytest.skip("--fail-on-flaky is newer")
+    ran = layers.run(
+        HEAD
+        + """
+    from pathlib import Path
+
+    @CASE
+    def test_it():
+        first = not Path("ran").exists()
+        Path("ran").touch()
+        assert not first
+    """,
+        "--reruns=1",
+        "--fail-on-flaky",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes == {"passed": 1, "rerun": 1}
+    assert ran.status == 7
+
+
 def test_a_case_that_rerunfailures_ran_again_has_no_more_data_than_before(layers):
     layers.engines()
     ran = layers.run(
@@ -302,6 +342,21 @@ def test_the_log_file_is_the_session_s_and_a_case_logs_to_its_report(layers, ini
     logged = (layers.path / "out.log").read_text().splitlines()
     assert [line.split()[-1] for line in logged] == ["FIRST", "LAST"]
     assert any("WITHIN" in line for line in ran.section("Captured log call"))
+
+
+def test_what_pytest_writes_of_a_session_a_case_does_not_write(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import os
+
+    @CASE
+    def test_case(pytestconfig):
+        assert pytestconfig.option.debug == os.devnull
+    """,
+        "--debug",
+    )
+    assert ran.outcomes == {"passed": 1}
 
 
 def test_the_cache_is_cleared_once(layers):
