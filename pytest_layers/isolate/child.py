@@ -175,7 +175,8 @@ class ChildSide:
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
         """Only this test, and nothing that belongs to the session as a whole."""
-        config.args[:] = self._files or [self._nodeid]
+        here = config.invocation_params.dir
+        config.args[:] = [_seen_from(here, one) for one in self._files or [self._nodeid]]
         for name, value in _PARENT_ONLY.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
@@ -321,6 +322,13 @@ class _Named:
     @pytest.hookimpl(tryfirst=True)
     def pytest_addoption(self, pluginmanager: pytest.PytestPluginManager) -> None:
         pluginmanager.register(self._side, NAME)
+
+
+def _seen_from(here: Path, nodeid: str) -> str:
+    """The same from a folder that its file lies in: pytest takes a `[` in the name of a folder for a parameter's."""
+    file, separator, rest = nodeid.partition("::")
+    path = Path(file)
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}{separator}{rest}"
 
 
 def _no_such(nodeid: str) -> pytest.UsageError:

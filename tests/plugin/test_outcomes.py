@@ -328,6 +328,12 @@ def test_it_runs_from_wherever_pytest_does(layers, args, cwd):
     assert ran.case("test_it").verdicts[0].outcome == "passed"
 
 
+def test_the_name_of_a_folder_may_have_brackets(layers):
+    layers.write("run[1]/deep/test_it.py", CASE)
+    ran = layers.run(None, "deep", cwd=layers.path / "run[1]")
+    assert ran.outcomes == {"passed": 1}
+
+
 def test_exit_ends_the_session_with_its_reason_and_status(layers):
     ran = layers.run(
         HEAD
