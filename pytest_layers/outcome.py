@@ -45,7 +45,7 @@ def conclude(
     if carrier is not None:
         carrier.layers = to_json(final)  # type: ignore[attr-defined]
     for report in reports:
-        report.user_properties += junit.properties(final)
+        report.user_properties = junit.renewed(report.user_properties, final)
 
 
 def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
