@@ -16,6 +16,7 @@ from pytest_layers.units import format_bytes, format_seconds
 
 SIGKILL = 9
 """Which `signal` has no name for on Windows."""
+_OUTCOMES = {"passed", "failed", "skipped"}
 
 
 @dataclass
@@ -68,14 +69,20 @@ class Attempt:
 
 
 def phase_of_death(attempt: Attempt) -> str | None:
-    """The first phase that was not reported, though it was its turn; None where the test went to its end."""
-    phases = [report for report in attempt.reports if not is_subtest(report)]
-    outcomes = {report.when: report.outcome for report in phases}
-    if "teardown" in outcomes:
-        return None
-    if "setup" not in outcomes:
-        return "setup"
-    return "call" if outcomes["setup"] == "passed" and "call" not in outcomes else "teardown"
+    """The first phase that has no outcome, though it was its turn; None where the test went to its end.
+
+    A plugin that runs tests again has an outcome of its own for what it repeats, and holds the reports of each run back
+    until that is over.
+    """
+    last = {report.when: report.outcome for report in attempt.reports if not is_subtest(report)}
+    if not last and attempt.findings is not None:
+        return "call"
+    for when in ("setup", "call"):
+        if last.get(when) not in _OUTCOMES:
+            return when
+        if last[when] != "passed":
+            break
+    return None if last.get("teardown") in _OUTCOMES else "teardown"
 
 
 def how_it_ended(attempt: Attempt, when: str) -> str:

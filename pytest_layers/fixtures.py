@@ -93,7 +93,8 @@ def _layers_data(
 
     def use(made: Made) -> Dataset:
         if made.made:
-            _layers_window.start_again(f"data set {made.dataset.name} was made")
+            name, rows = made.dataset.name, made.dataset.rows
+            _layers_window.start_again(f"data set {name} of {rows:,} rows was made")
         used[made.dataset.paths] = made.dataset
         rows = max(one.rows for one in used.values())
         _layers_window.data(rows=rows, arrow_bytes=sum(one.arrow_bytes for one in used.values()))

@@ -45,7 +45,7 @@ def conclude(
     if carrier is not None:
         carrier.layers = to_json(final)  # type: ignore[attr-defined]
     for report in reports:
-        report.user_properties += junit.properties(final)
+        report.user_properties = junit.renewed(report.user_properties, final)
 
 
 def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
@@ -121,7 +121,7 @@ def expect_stop(item: pytest.Item, report: pytest.TestReport) -> None:
 def _failure(item: pytest.Item, result: CaseResult) -> str:
     """The text of broken limits, with the test named as one would from where pytest was started."""
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
-    nodeid = f"{path}::{state.id_in_file(item)}"
+    nodeid = f"{path}::{state.collected_id(item)}"
     shown = text.failure(result, nodeid=nodeid, ascii_only=_ascii_only())
     if any(verdict.outcome == "failed" for verdict in result.verdicts):
         return shown

@@ -77,7 +77,7 @@ def _prepare(config: pytest.Config) -> None:
     config.stash[state.CATALOG] = built
     measures = not (_is_child(config) or config.getoption("setupplan", False))
     if chosen.isolation == "none" and measures:
-        from pytest_layers.runner import InPlace
+        from pytest_layers.in_place import InPlace
 
         config.pluginmanager.register(InPlace(_runner(config)), "layers-in-place")
 
@@ -89,9 +89,10 @@ def _is_child(config: pytest.Config) -> bool:
 
 def _runner(config: pytest.Config) -> Runner:
     if RUNNER not in config.stash:
+        from pytest_layers.report.progress import TerminalProgress
         from pytest_layers.runner import Runner
 
-        config.stash[RUNNER] = Runner(config, _progress_of(config))
+        config.stash[RUNNER] = Runner(config, TerminalProgress(config))
     return config.stash[RUNNER]
 
 
@@ -104,13 +105,6 @@ def _found_engines(config: pytest.Config) -> list[tuple[str, object]]:
     found = config.hook.pytest_layers_engines.get_hookimpls()
     built_in_first = sorted(found, key=lambda impl: impl.plugin is not engines)
     return [(impl.plugin_name, impl.function()) for impl in built_in_first]
-
-
-def _progress_of(config: pytest.Config) -> Any:
-    """The terminal, which is told of data being made."""
-    from pytest_layers.report.progress import TerminalProgress
-
-    return TerminalProgress(config)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -159,11 +153,13 @@ def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Give every case its plan; all wrong marks of a file are told at once."""
+    """Note every test's id, give every case its plan; all wrong marks of a file are told at once."""
     report = yield
     faults = []
-    for item in report.result or ():
-        if isinstance(item, pytest.Item) and _concerns_us(item, getattr(item, "fixturenames", ())):
+    items = [node for node in report.result or () if isinstance(node, pytest.Item)]
+    for item in items:
+        state.collected_id(item)
+        if _concerns_us(item, getattr(item, "fixturenames", ())):
             faults += _plan(item)
     if faults and report.passed:
         report.outcome = "failed"
@@ -221,6 +217,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     for report in _runner(item.config).run(item, plan):
         report.nodeid = item.nodeid  # the case's process knows no group of xdist's
+        if hasattr(report, "rerun"):
+            item.execution_count = report.rerun + 1  # type: ignore[attr-defined]  # as rerunfailures does
         hook.pytest_runtest_logreport(report=report)
     _tear_down(item, nextitem)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -381,11 +379,13 @@ class Collector:
         )
 
     def _versions(self, names: set[str | None]) -> dict[str, str]:
-        """Versions of the engines that took part."""
-        if state.CATALOG not in self._config.stash:
+        """Versions of the engines that took part; where xdist ran them no case was met here."""
+        if names <= {None}:
             return {}
-        catalog = self._config.stash[state.CATALOG]
-        found = {name: catalog.get(name).version() for name in catalog.names if name in names}
+        from pytest_layers.engines import catalog
+
+        known = catalog.build(_found_engines(self._config))
+        found = {name: known.get(name).version() for name in known.names if name in names}
         return {name: version for name, version in found.items() if version}
 
 

@@ -7,6 +7,7 @@ still at work. What earlier cases left in it is added to what a case may have gr
 
 from __future__ import annotations
 
+import builtins
 import os
 import sys
 import time
@@ -224,8 +225,10 @@ class Processes:
         return bool(self._config.getoption("capture", "no") == "no")
 
     def _own_arguments(self) -> list[str]:
-        """What keeps other plugins from doing in every child anew what they do for the session."""
+        """What keeps plugins from doing in every child anew what they do for the session."""
         arguments = ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
+        if self._config.getoption("debug"):
+            arguments.append(f"--debug={os.devnull}")
         seed = self._config.getoption("randomly_seed", None)
         if isinstance(seed, int):  # pytest-randomly draws one for itself
             arguments.append(f"--randomly-seed={seed}")
@@ -283,10 +286,8 @@ class Processes:
 
     def _warn(self, message: Message) -> None:
         """Have a warning of the child in this session's summary."""
-        category = type(message["category"], (Warning,), {})
-        warning = warnings.WarningMessage(
-            category(message["text"]), category, message["filename"], message["lineno"]
-        )
+        told = self._warning(message["category"], message["text"])
+        warning = warnings.WarningMessage(told, type(told), message["filename"], message["lineno"])
         location = message["location"] and tuple(message["location"])
         self._config.hook.pytest_warning_recorded.call_historic(
             kwargs={
@@ -296,6 +297,16 @@ class Processes:
                 "location": location,
             }
         )
+
+    def _warning(self, name: str, text: str) -> Warning:
+        """One of a class of that name; a worker of xdist can hand on those alone that any process has."""
+        known = getattr(builtins, name, None)
+        if isinstance(known, type) and issubclass(known, Warning):
+            return known(text)
+        if hasattr(self._config, "workerinput"):
+            return Warning(f"{name}: {text}")
+        made: type[Warning] = type(name, (Warning,), {})
+        return made(text)
 
 
 def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Generator, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,6 @@ from pytest_layers.attempt import Attempt, how_it_ended, phase_of_death
 from pytest_layers.cases import PLAN, Plan
 from pytest_layers.engines.catalog import skip_reason
 from pytest_layers.errors import LayersError
-from pytest_layers.isolate.child import inside
 from pytest_layers.isolate.place import Place
 from pytest_layers.judge import limits as judge
 from pytest_layers.judge import repeats, speedup
@@ -42,12 +42,10 @@ from pytest_layers.settings import default_cache_dir
 from pytest_layers.survival import survival
 
 REMAKES = 6
-"""How many data sets one case may have made before its own run: each costs a start."""
+"""How often one case may have the same data set made before its own run: each costs a start."""
 NEVER_ENTERED = "`measured` was never entered"
 NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
-_OBSTACLE: pytest.StashKey[str] = pytest.StashKey()
-"""On an item that runs in place: why it can't be measured."""
 RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolation none)"
 
 
@@ -61,22 +59,27 @@ class Runner:
         self._ram_bytes = self._settings.memory_bytes(machine.memory_limit_bytes())
         self._processes = Processes(config, self._stop_lines, progress)
 
-    def run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
+    def run(self, item: pytest.Item, plan: Plan) -> Iterator[pytest.TestReport]:
         """Run one case in a fresh process; gives its reports, the verdicts on them.
 
         Raises:
-            pytest.exit.Exception: the test asked for the end of the session.
+            pytest.exit.Exception: after them, where the test asked for the end of the session.
         """
         obstacle = self._obstacle(plan)
         if obstacle:
-            return self._refused(item, plan, f"{obstacle} (a failure for --layers-strict)")
+            yield from self._refused(item, plan, f"{obstacle} (a failure for --layers-strict)")
+            return
+        attempt = Attempt()
         try:
             with self._machine_lock():
-                return self._run(item, plan)
+                attempt, reports = self._run(item, plan)
         except LayersError as error:
-            return self._refused(item, plan, str(error))
+            reports = self._refused(item, plan, str(error))
         finally:
             self._progress.end()
+        yield from reports
+        if attempt.exit_reason is not None:
+            pytest.exit(attempt.exit_reason, attempt.exit_status)
 
     def _obstacle(self, plan: Plan) -> str | None:
         """Why the engine can't run here: asked only where strictness took away the skip."""
@@ -88,7 +91,8 @@ class Runner:
         conclude(item, reports, CaseResult(plan.case, "", limits=plan.limits), strict=True)
         return reports
 
-    def _run(self, item: pytest.Item, plan: Plan) -> list[pytest.TestReport]:
+    def _run(self, item: pytest.Item, plan: Plan) -> tuple[Attempt, list[pytest.TestReport]]:
+        """The last attempt, and the reports of the case."""
         runs: list[repeats.Run] = []
         attempts = 0
         while True:
@@ -101,13 +105,13 @@ class Runner:
             if attempt.reused:
                 runs.clear()  # what earlier cases left in a kept engine may have had a say in it
         result = self._result(plan, attempt, measurement, runs, attempts)
-        if attempt.exit_reason is not None:
-            pytest.exit(attempt.exit_reason, attempt.exit_status)
         if _went_through(attempt):
             result = self._judge_speedup(item, plan, result)
         reports = [*attempt.reports, *self._missing_reports(item, attempt, measurement)]
+        if attempt.exit_reason is not None and _is_set_up_only(reports):
+            return attempt, []
         conclude(item, reports, result, strict=self._settings.strict)
-        return reports
+        return attempt, reports
 
     def _result(
         self,
@@ -134,6 +138,8 @@ class Runner:
         self, attempt: Attempt, measurement: Measurement | None, runs: Sequence[repeats.Run]
     ) -> bool:
         """Whether to run the case once more: after anything but a pass in a kept engine, in doubt elsewhere."""
+        if attempt.exit_reason is not None:
+            return False
         if attempt.reused and not (went_well(attempt.reports) and _all_passed(runs[-1])):
             return True
         if measurement is None or attempt.call is None or not has_passed(attempt.call):
@@ -194,11 +200,14 @@ class Runner:
         self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
     ) -> Attempt:
         """One run of the case; started again while it had to make data first."""
-        for _ in range(REMAKES):
+        again: Counter[str] = Counter()
+        while True:
             attempt = self._processes.attempt(item, plan, finer=finer, cores=cores)
             if not attempt.again:
                 return attempt
-        raise LayersError(f"{plan.case.nodeid}: more than {REMAKES} times anew: {attempt.again}")
+            again[attempt.again] += 1
+            if again[attempt.again] == REMAKES:
+                raise LayersError(f"{plan.case.nodeid}: {REMAKES} times anew: {attempt.again}")
 
     @property
     def progress(self) -> TerminalProgress:
@@ -231,6 +240,7 @@ class Runner:
             verdict = judge.unmeasured(limit, RAN_IN_PLACE)
             result = dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
         conclude(item, [report], result, strict=self._settings.strict)
+        item.user_properties[:] = report.user_properties  # JUnit takes those of the teardown
 
     def ground(self, plan: Plan, rows: int, data_bytes: int) -> judge.Ground:
         """What the limits of a case refer to."""
@@ -284,7 +294,7 @@ class Runner:
     ) -> Iterator[pytest.TestReport]:
         """What a child that died did not send: the failure in its place, and a teardown."""
         when = phase_of_death(attempt)
-        if when is None:
+        if when is None or attempt.exit_reason is not None:
             return
         tail = (attempt.ended or {}).get("tail", "").strip()
         message = how_it_ended(attempt, when)
@@ -334,8 +344,14 @@ def _speedup_limit(plan: Plan) -> Limit | None:
 
 
 def _went_through(attempt: Attempt) -> bool:
-    """Whether the test passed and closed its window itself."""
-    return attempt.finished and attempt.call is not None and has_passed(attempt.call)
+    """Whether the test passed, closed its window itself, and the session goes on."""
+    passed = attempt.call is not None and has_passed(attempt.call)
+    return attempt.finished and passed and attempt.exit_reason is None
+
+
+def _is_set_up_only(reports: Sequence[pytest.TestReport]) -> bool:
+    """Whether they tell of nothing that the test itself came to."""
+    return all(report.when == "setup" and report.passed for report in reports)
 
 
 def _is_left_open(attempt: Attempt) -> bool:
@@ -345,55 +361,3 @@ def _is_left_open(attempt: Attempt) -> bool:
 
 def _all_passed(verdicts: Sequence[Verdict]) -> bool:
     return all(verdict.outcome == "passed" for verdict in verdicts)
-
-
-class InPlace:
-    """Runs cases in pytest's own process (`--layers-isolation=none`): measured, but tainted by what ran before."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self._in_call = False
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A supervisor looks on while the case runs."""
-        if PLAN not in item.stash or item.get_closest_marker("skip"):
-            return (yield)
-        with contextlib.ExitStack() as ends:
-            try:
-                place = ends.enter_context(Place(self._runner.progress))
-            except LayersError as error:
-                item.stash[_OBSTACLE] = str(error)
-            else:
-                item.config.stash[state.WINDOW] = place
-                item.config.stash[state.TEMP_DIR] = place.temp_dir
-            return (yield)
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Without a supervisor there is nothing to set up."""
-        if _OBSTACLE in item.stash:
-            pytest.fail(item.stash[_OBSTACLE], pytrace=False)
-
-    @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
-        """The call phase is the window, unless a `measured` fixture narrows it."""
-        self._in_call = True
-        is_window = PLAN in item.stash and state.NARROWED not in item.stash
-        try:
-            with inside(item.config.stash[state.WINDOW]) if is_window else contextlib.nullcontext():
-                return (yield)
-        finally:
-            self._in_call = False
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(
-        self, item: pytest.Item
-    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """The verdicts on the call's report, failed by pytest for its subtests, which come while the call goes on."""
-        self._runner.progress.end()
-        report = yield
-        if PLAN in item.stash and report.when == "call" and not self._in_call:
-            item.config.hook.pytest_report_teststatus(report=report, config=item.config)
-            self._runner.conclude_in_place(item, report)
-        return report

@@ -125,7 +125,7 @@ def _given(config: pytest.Config, row: Setting) -> tuple[Any, str]:
     source = f"{row.ini} in {file}"
     try:
         return (config.getini(row.ini) if row.ini else None), source
-    except (ValueError, pytest.UsageError) as error:
+    except (TypeError, ValueError, pytest.UsageError) as error:
         named = row.ini in str(error)
         raise pytest.UsageError(str(error) if named else f"{source}: {error}") from None
 

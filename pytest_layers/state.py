@@ -53,12 +53,20 @@ NARROWED: pytest.StashKey[Any] = pytest.StashKey()
 """On an item: its `measured` fixture, which takes the place of the call phase."""
 
 
+_COLLECTED_AS: pytest.StashKey[str] = pytest.StashKey()
+
+
 def id_in_file(item: pytest.Item) -> str:
     """`TestClass::test_it[1]`: its node id behind the file, without the group that xdist may have added."""
     above = (pytest.Session, pytest.Directory, pytest.File)
     return "::".join(node.name for node in item.listchain() if not isinstance(node, above))
 
 
+def collected_id(item: pytest.Item) -> str:
+    """The same as it was when first asked for: hooks that see all items may give them other names."""
+    return item.stash.setdefault(_COLLECTED_AS, id_in_file(item))
+
+
 def full_id(item: pytest.Item) -> str:
     """The node id by which any pytest finds it, from whatever folder it starts."""
-    return f"{item.path}::{id_in_file(item)}"
+    return f"{item.path}::{collected_id(item)}"

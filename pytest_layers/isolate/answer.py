@@ -15,8 +15,9 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from os import F_OK, access, close, pipe2, read, sep, write  # not what a test put in their place
 from pathlib import Path
-from time import perf_counter, sleep  # not what a test may have put in its place
+from time import perf_counter, sleep
 from types import FrameType
 from typing import Any
 
@@ -25,7 +26,7 @@ from pytest_layers.measure.host import EXACT
 
 QUESTION, STOP = b"?", b"!"
 STEP_SECONDS = 0.0001
-_INSTALLED = {"site-packages", "dist-packages"}
+_INSTALLED = (f"{sep}site-packages{sep}", f"{sep}dist-packages{sep}")
 _OWN = str(Path(__file__).absolute().parent.parent)
 _STANDARD = str(Path(os.__file__).absolute().parent)
 
@@ -40,7 +41,7 @@ class Team:
         """Whether the team wrote it: neither the standard library, nor a package, nor this one."""
         below = any(_lies_in(file, root) for root in self.roots)
         foreign = _lies_in(file, _STANDARD) or _lies_in(file, _OWN)
-        return below and not foreign and _INSTALLED.isdisjoint(Path(file).parts)
+        return below and not foreign and not any(folder in file for folder in _INSTALLED)
 
     def innermost(self, top: FrameType | None) -> dict[str, Any] | None:
         """The team's innermost frame below `top`, as the fields of a `Frame`; None where there is none."""
@@ -78,8 +79,8 @@ class Answering:
         if not self._minds_forks:
             os.register_at_fork(before=self.end)
             self._minds_forks = True
-        questions, ask = os.pipe2(os.O_CLOEXEC)
-        answers, tell = os.pipe2(os.O_CLOEXEC)
+        questions, ask = pipe2(os.O_CLOEXEC)
+        answers, tell = pipe2(os.O_CLOEXEC)
         self._ask, self._task = ask, []
         about = _thread.get_ident()
         # Not of the `threading` module: a test that counts threads there does not meet it.
@@ -91,10 +92,10 @@ class Answering:
         if self._ask < 0:
             return
         with contextlib.suppress(OSError):
-            os.write(self._ask, STOP)
-            os.close(self._ask)
+            write(self._ask, STOP)
+            close(self._ask)
         self._ask = -1
-        while not self._task or Path(f"/proc/self/task/{self._task[0]}").exists():
+        while not self._task or access(f"/proc/self/task/{self._task[0]}", F_OK):
             sleep(STEP_SECONDS)
 
     def _answer(self, about: int, questions: int, answers: int, tell: int) -> None:
@@ -105,12 +106,12 @@ class Answering:
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._task.append(_thread.get_native_id())
         with contextlib.suppress(OSError):
-            while (word := os.read(questions, 1)) == QUESTION:
+            while (word := read(questions, 1)) == QUESTION:
                 # Documented, whatever its name: there is no other way to another thread's stack.
                 frame = self.team.innermost(sys._current_frames().get(about))  # noqa: SLF001
                 write_all(tell, encode("answer", frame=frame, at=perf_counter()))
             for descriptor in (questions, answers, tell) if word == STOP else ():
-                os.close(descriptor)
+                close(descriptor)
 
 
 def _walk(frame: FrameType | None) -> Iterator[FrameType]:
@@ -120,4 +121,4 @@ def _walk(frame: FrameType | None) -> Iterator[FrameType]:
 
 
 def _lies_in(file: str, folder: str) -> bool:
-    return file.startswith(folder.rstrip(os.sep) + os.sep)
+    return file.startswith(folder.rstrip(sep) + sep)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import warnings
 from collections.abc import Generator, Iterator, Sequence
+from json import loads
+from os import getpid, read  # not what a test may have put in their place
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -45,6 +46,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "maxprocesses": None,
     "newfirst": False,
     "numprocesses": None,
+    "pastebin": None,
     "report_log": None,
     "stepwise": False,
     "tx": [],
@@ -63,7 +65,7 @@ class Wire:
     def __init__(self, read: int, write: int) -> None:
         self._read, self._write = read, write
         self._decoder = Decoder()
-        self._owner = os.getpid()
+        self._owner = getpid()
         self._engine: Engine | None = None
         self._answering = Answering()
 
@@ -72,7 +74,7 @@ class Wire:
 
         On a line of its own, whatever the test may have written into the pipe.
         """
-        if os.getpid() == self._owner:
+        if getpid() == self._owner:
             write_all(self._write, b"\n" + encode(kind, **fields))
 
     def say_where(self, roots: Sequence[str]) -> None:
@@ -85,7 +87,7 @@ class Wire:
 
     def begin(self) -> None:
         """From now on."""
-        if self._engine is not None and os.getpid() == self._owner:
+        if self._engine is not None and getpid() == self._owner:
             self._engine.begin_window()
         self._mark("begin", answers=self._answering.begin())
 
@@ -93,16 +95,16 @@ class Wire:
         """Until now."""
         self._mark("end")
         self._answering.end()
-        if self._engine is not None and os.getpid() == self._owner:
+        if self._engine is not None and getpid() == self._owner:
             figures = self._engine.end_window()
             self.send("native", figures=figures, nodes=self._engine.nodes())
 
     def rest(self) -> str | None:
         """Wait for another test to run; gives its node id, or None when there is none."""
         self.send("rest")
-        while data := os.read(self._read, 65536):
+        while data := read(self._read, 65536):
             for line in self._decoder.feed(data):
-                message = json.loads(line)
+                message = loads(line)
                 self.say_where(message["roots"])
                 return str(message["nodeid"])
         return None
@@ -127,11 +129,11 @@ class Wire:
     def _mark(self, kind: str, **fields: Any) -> None:
         with contextlib.suppress(*pipes.CLOSED):  # the answer will not come either
             self.send(kind, usage=_usage_of_children(), **fields)
-        while os.getpid() == self._owner and not self._answer():
+        while getpid() == self._owner and not self._answer():
             pass
 
     def _answer(self) -> list[bytes]:
-        data = os.read(self._read, 64)
+        data = read(self._read, 64)
         if not data:
             raise ChildFailed("the supervisor of this test's process is gone")
         return self._decoder.feed(data)
@@ -173,7 +175,8 @@ class ChildSide:
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
         """Only this test, and nothing that belongs to the session as a whole."""
-        config.args[:] = self._files or [self._nodeid]
+        here = config.invocation_params.dir
+        config.args[:] = [_seen_from(here, one) for one in self._files or [self._nodeid]]
         for name, value in _PARENT_ONLY.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
@@ -290,7 +293,7 @@ class ChildSide:
 
 def main() -> NoReturn:
     """Run the job in the file `sys.argv[1]`; the two ends of the wire follow it."""
-    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    job = loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wire = Wire(pipes.take(int(sys.argv[2])), pipes.take(int(sys.argv[3])))
     wire.say_where(job["roots"])
     sys.argv[:] = [job["program"], *job["args"]]
@@ -319,6 +322,13 @@ class _Named:
     @pytest.hookimpl(tryfirst=True)
     def pytest_addoption(self, pluginmanager: pytest.PytestPluginManager) -> None:
         pluginmanager.register(self._side, NAME)
+
+
+def _seen_from(here: Path, nodeid: str) -> str:
+    """The same from a folder that its file lies in: pytest takes a `[` in the name of a folder for a parameter's."""
+    file, separator, rest = nodeid.partition("::")
+    path = Path(file)
+    return f"{path.relative_to(here) if path.is_relative_to(here) else path}{separator}{rest}"
 
 
 def _no_such(nodeid: str) -> pytest.UsageError:

@@ -61,7 +61,7 @@ def child_command(
         "args": list(args),
         "program": program,
         "temp_dir": str(temp_dir),
-        "sys_path": sys.path,
+        "sys_path": [entry for entry in sys.path if isinstance(entry, str)],  # as imports do
     }
     # As multiprocessing does: -W, -X and -O of this interpreter hold in the child too.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
@@ -100,6 +100,7 @@ class Supervised:
         self._job = job
         self._pass = (*job.output, *pass_descriptors)
         self._decoder = Decoder()
+        self._has_ended = False
 
     def __enter__(self) -> Supervised:
         job = to_json(self._job.handed_on(pipes.lend))
@@ -142,6 +143,7 @@ class Supervised:
             for line in self._decoder.feed(data):
                 message = decode(line)
                 if message is not None:
+                    self._has_ended = message["kind"] == "ended"
                     yield message
                     if message["kind"] in {"ended", "rested"}:
                         return
@@ -178,9 +180,11 @@ class Supervised:
     ) -> None:
         """Have it end the case, and wait until nothing is left.
 
-        It is told, for a fork of this process may hold its input open.
+        It is told, for a fork of this process may hold its input open; not where it has ended, for a test module may
+        have given SIGPIPE its default back, which ends who writes then.
         """
-        self.send(json.loads(encode("close")))
+        if not self._has_ended:
+            self.send(json.loads(encode("close")))
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(*pipes.CLOSED):
                 if pipe is not None:

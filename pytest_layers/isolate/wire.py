@@ -9,19 +9,39 @@ pytest to supervisor     the job (first line), stop_at, run, close
 
 from __future__ import annotations
 
-import json
-import os
 import re
+from json import dumps, loads  # not what a test may have put in their place
+from os import write
 from typing import Any
 
 Message = dict[str, Any]
 
+_LEVELS = 4
+"""From a message down to a property of the report in it."""
 _START = re.compile(rb'\{"kind": "(\w+)"')
 
 
 def encode(kind: str, **fields: Any) -> bytes:
-    """One message as a line. What JSON does not know is sent as its text."""
-    return json.dumps({"kind": kind, **fields}, default=str).encode() + b"\n"
+    """One message as a line. What JSON does not know, or can't carry, is sent as its text."""
+    message = {"kind": kind, **fields}
+    try:
+        line = dumps(message, default=str)
+    except (TypeError, ValueError):
+        line = dumps(_carried(message, _LEVELS), default=str)
+    return line.encode() + b"\n"
+
+
+def _carried(value: Any, levels: int) -> Any:
+    """The same, but for what holds itself or has keys that JSON has not."""
+    try:
+        dumps(value, default=str)
+    except (TypeError, ValueError):
+        if levels and isinstance(value, dict):
+            return {str(key): _carried(one, levels - 1) for key, one in value.items()}
+        if levels and isinstance(value, (list, tuple)):
+            return [_carried(one, levels - 1) for one in value]
+        return repr(value)
+    return value
 
 
 def kind_of(line: bytes) -> str:
@@ -33,7 +53,7 @@ def kind_of(line: bytes) -> str:
 def decode(line: bytes) -> Message | None:
     """The message of a line, or nothing where a test's own writing spoilt it."""
     try:
-        return json.loads(line) if kind_of(line) else None
+        return loads(line) if kind_of(line) else None
     except ValueError:
         return None
 
@@ -60,4 +80,4 @@ def write_all(descriptor: int, data: bytes) -> None:
     """Write all of `data`, however small the pipe's steps."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[write(descriptor, view) :]

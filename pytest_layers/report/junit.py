@@ -34,6 +34,12 @@ def properties(result: CaseResult) -> list[tuple[str, object]]:
     return [(f"layers.{name}", value) for name, value in _pairs(result) if value is not None]
 
 
+def renewed(there: list[tuple[str, object]], result: CaseResult) -> list[tuple[str, object]]:
+    """Those of a test with these in the place of what an earlier run of it had."""
+    others = [pair for pair in there if not pair[0].startswith("layers.")]
+    return [*others, *properties(result)]
+
+
 def _pairs(result: CaseResult) -> Iterator[tuple[str, object]]:
     yield "engine", result.case.engine
     yield "layer", result.case.layer

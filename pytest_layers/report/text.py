@@ -169,8 +169,8 @@ def _names(shown: Sequence[CaseResult], run: Run) -> list[str]:
 
 
 def _name(case: Case) -> str:
-    """`test_a.py::test_x[eu]` for `test_a.py::test_x[polars-1M-eu]`."""
-    path, _, rest = case.nodeid.partition("::")
+    """`test_a.py::test_x[eu]` for `test_a.py::test_x[polars-1M-eu]`, on one line."""
+    path, _, rest = " ".join(case.nodeid.splitlines()).partition("::")
     function, _, params = rest.partition("[")
     others = f"-{params.removesuffix(']')}-"
     for part in filter(None, (case.engine, case.size)):

@@ -1,6 +1,7 @@
 """Beside other plugins: theirs works, and ours works."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,44 @@ def test_xdist_runs_cases_on_its_workers_and_the_results_come_together(layers):
     assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
     assert {row[0] for row in ran.table} >= {"test_well", "test_broken"}
     assert ran.run.cores_given == ran.run.machine.cores
+
+
+def test_xdist_hands_on_the_warnings_of_cases(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import warnings
+
+    class OwnWarning(Warning): pass
+
+    @CASE
+    def test_it():
+        warnings.warn("look out", UserWarning)
+        warnings.warn("look here", OwnWarning)
+    """,
+        "-n1",
+        plugins=["xdist"],
+    )
+    assert ran.outcomes == {"passed": 1, "warnings": 2}
+    said = "\n".join(ran.section("warnings summary"))
+    assert "UserWarning: look out" in said
+    assert "OwnWarning: look here" in said
+
+
+def test_under_xdist_the_engines_that_took_part_are_told(layers):
+    layers.engines()
+    ran = layers.run(
+        """
+        import pytest
+
+        @pytest.mark.layers("fake")
+        def test_it(engine): pass
+        """,
+        "-n1",
+        plugins=["xdist"],
+    )
+    assert ran.outcomes == {"passed": 1}
+    assert list(ran.run.engines) == ["fake"]
 
 
 def test_a_group_of_xdist_is_no_part_of_a_case(layers):
@@ -143,6 +182,67 @@ def test_rerunfailures_runs_again_what_fails_by_itself_and_the_last_run_is_judge
     assert ran.case("test_flaky_and_broken").reason == ran.verdict("test_flaky_and_broken").text
 
 
+def test_a_case_that_dies_when_rerunfailures_runs_it_again_is_failed(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import os
+    from pathlib import Path
+
+    @pytest.fixture(autouse=True)
+    def again(request):
+        ran = Path(request.node.name)
+        yield ran.exists()
+        ran.touch()
+
+    @CASE
+    def test_exits(again):
+        if again: os._exit(3)
+        assert 0
+
+    @BROKEN
+    def test_runs_away(again):
+        blocks = [b"x" * (1 << 20) for _ in range(4000 * again)]
+        assert 0
+
+    @BROKEN
+    @mark.xfail
+    def test_expected():
+        blocks = [b"x" * (1 << 20) for _ in range(4000)]
+    """,
+        "--reruns=1",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes == {"failed": 2, "rerun": 2, "xfailed": 1}
+    assert ran.case("test_exits").reason.startswith(
+        "the test's process exited with status 3 during call"
+    )
+    assert ran.case("test_runs_away").reason.startswith("stopped at ")
+
+
+def test_a_case_that_passes_when_it_is_run_again_is_flaky_to_rerunfailures(layers):
+    pytest_rerunfailures = pytest.importorskip("pytest_rerunfailures")
+    if "--fail-on-flaky" not in Path(pytest_rerunfailures.__file__).read_text():
+        pytest.skip("--fail-on-flaky is newer")
+    ran = layers.run(
+        HEAD
+        + """
+    from pathlib import Path
+
+    @CASE
+    def test_it():
+        first = not Path("ran").exists()
+        Path("ran").touch()
+        assert not first
+    """,
+        "--reruns=1",
+        "--fail-on-flaky",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes == {"passed": 1, "rerun": 1}
+    assert ran.status == 7
+
+
 def test_a_case_that_rerunfailures_ran_again_has_no_more_data_than_before(layers):
     layers.engines()
     ran = layers.run(
@@ -242,6 +342,21 @@ def test_the_log_file_is_the_session_s_and_a_case_logs_to_its_report(layers, ini
     logged = (layers.path / "out.log").read_text().splitlines()
     assert [line.split()[-1] for line in logged] == ["FIRST", "LAST"]
     assert any("WITHIN" in line for line in ran.section("Captured log call"))
+
+
+def test_what_pytest_writes_of_a_session_a_case_does_not_write(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import os
+
+    @CASE
+    def test_case(pytestconfig):
+        assert pytestconfig.option.debug == os.devnull
+    """,
+        "--debug",
+    )
+    assert ran.outcomes == {"passed": 1}
 
 
 def test_the_cache_is_cleared_once(layers):
@@ -488,6 +603,29 @@ def test_a_case_that_another_plugin_runs_itself_is_not_green(layers):
     ]
     in_place = layers.run(None, "--layers-isolation=none")
     assert in_place.outcomes == {"passed": 3, "failed": 1, "xpassed": 1}
+
+
+def test_a_case_may_be_given_another_name_when_it_is_collected(layers):
+    layers.write(
+        "conftest.py",
+        """
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.name = item.name.encode("utf-8").decode("unicode_escape")
+                item._nodeid = item.nodeid.encode("utf-8").decode("unicode_escape")
+        """,
+    )
+    ran = layers.run(
+        HEAD
+        + """
+    @BROKEN
+    @mark.parametrize("city", ["北京", "paris"])
+    def test_it(city): hold()
+    """
+    )
+    assert ran.outcomes == {"failed": 2}
+    assert list(ran.cases) == ["test_it[北京]", "test_it[paris]"]
+    assert r"pytest 'test_it.py::test_it[\u5317\u4eac]'" in ran.out
 
 
 def test_a_share_of_the_session_is_taken_once(layers):

@@ -1,6 +1,7 @@
 """`--layers-isolation`: a process for each case, or pytest's own."""
 
 import os
+import xml.etree.ElementTree as ElementTree
 
 import pytest
 
@@ -41,6 +42,32 @@ def test_none_runs_in_place_measures_and_says_that_it_is_tainted(layers):
         "1 case measured in pytest's own process (isolation none):"
         " the figures are tainted by what ran before"
     )
+
+
+def test_in_place_a_case_has_its_properties_in_junit_once(layers):
+    ran = layers.run(
+        """
+        import pytest
+
+        runs = []
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_case():
+            runs.append("one")
+            assert len(runs) == 2
+
+        def test_plain(): pass
+        """,
+        "--layers-isolation=none",
+        "--reruns=1",
+        f"--junit-xml={layers.path}/junit.xml",
+        plugins=["rerunfailures"],
+    )
+    assert ran.outcomes == {"passed": 2, "rerun": 1}
+    *_, last, plain = ElementTree.parse(layers.path / "junit.xml").iter("testcase")
+    found = [(one.attrib["name"], one.attrib["value"]) for one in last.iter("property")]
+    assert [value for name, value in found if name == "layers.outcome"] == ["passed"]
+    assert list(plain.iter("property")) == []
 
 
 def test_limits_hold_in_place_too(layers):

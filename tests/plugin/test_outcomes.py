@@ -215,6 +215,42 @@ def test_output_warnings_and_properties_arrive(layers):
     assert int(found["layers.peak_growth_upper_bytes"]) > 0
 
 
+def test_a_case_may_put_others_in_the_place_of_what_its_process_works_with(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    SYSTEM = ["os.getpid", "os.read", "os.write", "os.close", "pathlib.Path.exists"]
+
+    @CASE
+    def test_it(monkeypatch):
+        for place in [*SYSTEM, "json.dumps", "json.loads", "time.sleep", "time.perf_counter"]:
+            monkeypatch.setattr(place, lambda *args, **kwargs: True)
+        assert 1 == 2
+    """,
+        "--layers-timeout=20s",
+    )
+    assert ran.outcomes == {"failed": 1}
+    assert ran.case("test_it").reason == "assert 1 == 2"
+
+
+def test_a_test_module_may_have_broken_pipes_end_the_process(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    import signal
+
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+
+    @CASE
+    def test_it(): pass
+
+    def test_plain(): pass
+    """,
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 2}
+
+
 def test_classes_test_cases_and_odd_ids(layers):
     ran = layers.run(
         HEAD
@@ -292,6 +328,12 @@ def test_it_runs_from_wherever_pytest_does(layers, args, cwd):
     assert ran.case("test_it").verdicts[0].outcome == "passed"
 
 
+def test_the_name_of_a_folder_may_have_brackets(layers):
+    layers.write("run[1]/deep/test_it.py", CASE)
+    ran = layers.run(None, "deep", cwd=layers.path / "run[1]")
+    assert ran.outcomes == {"passed": 1}
+
+
 def test_exit_ends_the_session_with_its_reason_and_status(layers):
     ran = layers.run(
         HEAD
@@ -309,6 +351,31 @@ def test_exit_ends_the_session_with_its_reason_and_status(layers):
     assert any("enough" in line for line in ran.lines)
     assert ran.outcomes["passed"] == 1
     assert list(ran.cases) == ["test_a"]
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "request.session.shouldstop = 'enough'",
+        "request.addfinalizer(lambda: pytest.exit('enough'))",
+    ],
+)
+def test_a_case_that_fails_and_ends_the_session_is_told_as_failed(layers, asks):
+    ran = layers.run(
+        HEAD
+        + f"""
+    @CASE
+    def test_it(request):
+        {asks}
+        assert 1 == 2
+
+    def test_last(): pass
+    """
+    )
+    assert ran.status == pytest.ExitCode.INTERRUPTED
+    assert any("enough" in line for line in ran.lines)
+    assert ran.outcomes == {"failed": 1}
+    assert ran.case("test_it").reason == "assert 1 == 2"
 
 
 THREE = (

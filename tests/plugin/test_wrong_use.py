@@ -324,6 +324,15 @@ def test_wrong_value_in_pyproject_toml_names_that_file(layers):
     assert ran.err.strip() == f"ERROR: layers_sizes in pyproject.toml: 'lots' is not a size; {SIZE}"
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="tool.pytest is newer")
+def test_wrong_type_in_pyproject_toml_names_its_key(layers):
+    layers.write("pyproject.toml", "[tool.pytest]\nlayers_repeat = 2\n")
+    ran = layers.run("def test_well(): pass")
+    assert ran.status == pytest.ExitCode.USAGE_ERROR
+    assert ran.err.startswith("ERROR: ")
+    assert "layers_repeat" in ran.err
+
+
 @pytest.mark.parametrize("body", GUESTS)
 def test_wrong_guest_names_its_plugin(layers, body):
     layers.engines(f"def pytest_layers_engines(): {body}")

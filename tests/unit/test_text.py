@@ -155,6 +155,11 @@ def test_rows_are_equally_wide_and_no_name_is_broken(width):
     assert "polars-streaming" in rows[3]
 
 
+def test_a_name_with_line_breaks_is_on_one_line():
+    lines = table(case("test_x[a\nb\u2028c]", measurement=cost()))
+    assert [line.split("  ")[0] for line in lines] == ["test", "test_x[a b c]"]
+
+
 def test_the_file_is_named_where_tests_of_several_are_shown():
     other = CaseResult(Case("tests/test_b.py::test_y"), "passed", measurement=cost())
     lines = table(UNLIMITED, other)

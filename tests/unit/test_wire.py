@@ -22,6 +22,16 @@ def test_what_json_does_not_know_is_sent_as_its_text():
     assert decode(encode("report", path=Path("a"))) == {"kind": "report", "path": "a"}
 
 
+def test_what_json_can_not_carry_is_sent_as_its_text():
+    circle = [1]
+    circle.append(circle)
+    report = {"when": "call", "user_properties": [("pairs", {(1, 2): 3}), ("circle", circle)]}
+    assert decode(encode("report", report=report))["report"] == {
+        "when": "call",
+        "user_properties": [["pairs", "{(1, 2): 3}"], ["circle", "[1, [...]]"]],
+    }
+
+
 def test_the_kind_is_told_without_reading_the_rest():
     assert kind_of(b'{"kind": "begin", and then rubbish') == "begin"
 

@@ -1,0 +1,70 @@
+"""Cases in pytest's own process (`--layers-isolation=none`), measured where they run."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator
+
+import pytest
+
+from pytest_layers import state
+from pytest_layers.cases import PLAN
+from pytest_layers.errors import LayersError
+from pytest_layers.isolate.child import inside
+from pytest_layers.isolate.place import Place
+from pytest_layers.runner import Runner
+
+_OBSTACLE: pytest.StashKey[str] = pytest.StashKey()
+"""On an item: why it can't be measured."""
+
+
+class InPlace:
+    """Has a supervisor look on while a case runs: measured, but tainted by what ran before."""
+
+    def __init__(self, runner: Runner) -> None:
+        self._runner = runner
+        self._in_call = False
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """A supervisor looks on while the case runs."""
+        if PLAN not in item.stash or item.get_closest_marker("skip"):
+            return (yield)
+        with contextlib.ExitStack() as ends:
+            try:
+                place = ends.enter_context(Place(self._runner.progress))
+            except LayersError as error:
+                item.stash[_OBSTACLE] = str(error)
+            else:
+                item.config.stash[state.WINDOW] = place
+                item.config.stash[state.TEMP_DIR] = place.temp_dir
+            return (yield)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Without a supervisor there is nothing to set up."""
+        if _OBSTACLE in item.stash:
+            pytest.fail(item.stash[_OBSTACLE], pytrace=False)
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None, object, object]:
+        """The call phase is the window, unless a `measured` fixture narrows it."""
+        self._in_call = True
+        is_window = PLAN in item.stash and state.NARROWED not in item.stash
+        try:
+            with inside(item.config.stash[state.WINDOW]) if is_window else contextlib.nullcontext():
+                return (yield)
+        finally:
+            self._in_call = False
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """The verdicts on the call's report, failed by pytest for its subtests, which come while the call goes on."""
+        self._runner.progress.end()
+        report = yield
+        if PLAN in item.stash and report.when == "call" and not self._in_call:
+            item.config.hook.pytest_report_teststatus(report=report, config=item.config)
+            self._runner.conclude_in_place(item, report)
+        return report
