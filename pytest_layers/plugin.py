@@ -382,9 +382,8 @@ class Collector:
         """Versions of the engines that took part; where xdist ran them no case was met here."""
         if names <= {None}:
             return {}
-        from pytest_layers.engines import catalog
-
-        known = catalog.build(_found_engines(self._config))
+        _prepare(self._config)
+        known = self._config.stash[state.CATALOG]
         found = {name: known.get(name).version() for name in known.names if name in names}
         return {name: version for name, version in found.items() if version}
 
