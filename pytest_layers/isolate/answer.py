@@ -15,7 +15,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import F_OK, access, close, pipe2, read, sep, write  # not what a test put in their place
+from os import F_OK, access, close, read, sep, write  # not what a test put in their place
 from pathlib import Path
 from time import perf_counter, sleep
 from types import FrameType
@@ -79,8 +79,8 @@ class Answering:
         if not self._minds_forks:
             os.register_at_fork(before=self.end)
             self._minds_forks = True
-        questions, ask = pipe2(os.O_CLOEXEC)
-        answers, tell = pipe2(os.O_CLOEXEC)
+        questions, ask = os.pipe2(os.O_CLOEXEC)
+        answers, tell = os.pipe2(os.O_CLOEXEC)
         self._ask, self._task = ask, []
         about = _thread.get_ident()
         # Not of the `threading` module: a test that counts threads there does not meet it.
