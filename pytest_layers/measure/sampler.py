@@ -268,7 +268,7 @@ class Sampler:
                 continue
             family = families.get(pid, 0)
             who = system.identity(pid) if family else None
-            if who is not None:
+            if who is not None and any(who.image):  # one that is ending has none any more
                 family = family if who.image == self._identities[pid].image else 0
                 self._identities[pid] = who
                 parent = readings.get(who.parent)

@@ -504,6 +504,18 @@ class TestTwins:
         assert world.poll() == 605 * MIB
         assert not any(life.family for life in world.sampler._tracker.lives.values())
 
+    def test_one_that_gives_its_memory_back_as_it_is_read_is_still_one(self, world):
+        """Its end may come between its sizes and its image, of which the kernel tells nothing then."""
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
+        world.poll()
+        world.who[11] = world.who[11]._replace(image=(0, 0))
+        world.proportional[11] = None
+        world.poll()
+        assert world.findings().lower_bytes == 600 * MIB
+
     def test_nor_do_both_count_in_full_while_it_becomes_one(self, world):
         """A process that is born meanwhile has all looked at: the parent is then alone with its image."""
         world.set(ROOT, 600, image=7)
