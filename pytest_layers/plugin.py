@@ -218,7 +218,8 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
     for report in _runner(item.config).run(item, plan):
         report.nodeid = item.nodeid  # the case's process knows no group of xdist's
         if hasattr(report, "rerun"):
-            item.execution_count = report.rerun + 1  # type: ignore[attr-defined]  # as rerunfailures does
+            # Rerunfailures looks for flaky tests by this attribute of its own, which pytest's items have not.
+            item.execution_count = report.rerun + 1  # type: ignore[attr-defined]
         hook.pytest_runtest_logreport(report=report)
     _tear_down(item, nextitem)
     hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

@@ -324,7 +324,7 @@ def test_wrong_value_in_pyproject_toml_names_that_file(layers):
     assert ran.err.strip() == f"ERROR: layers_sizes in pyproject.toml: 'lots' is not a size; {SIZE}"
 
 
-@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="tool.pytest is newer")
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="pytest below 9 reads no [tool.pytest]")
 def test_wrong_type_in_pyproject_toml_names_its_key(layers):
     layers.write("pyproject.toml", "[tool.pytest]\nlayers_repeat = 2\n")
     ran = layers.run("def test_well(): pass")

@@ -437,6 +437,16 @@ class TestPageFaultsOfTheMachine:
 
 
 class TestTwins:
+    @pytest.fixture
+    def forked(self, world):
+        """One and its fork, which share 600 MiB and were read so."""
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.set(11, 600, image=7, parent=ROOT)
+        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
+        world.poll()
+        return world
+
     def test_they_count_by_their_proportional_sizes(self, world):
         world.set(ROOT, 600, image=7)
         world.begin()
@@ -504,29 +514,19 @@ class TestTwins:
         assert world.poll() == 605 * MIB
         assert not any(life.family for life in world.sampler._tracker.lives.values())
 
-    def test_one_that_gives_its_memory_back_as_it_is_read_is_still_one(self, world):
+    def test_one_that_gives_its_memory_back_as_it_is_read_is_still_one(self, forked):
         """Its end may come between its sizes and its image, of which the kernel tells nothing then."""
-        world.set(ROOT, 600, image=7)
-        world.begin()
-        world.set(11, 600, image=7, parent=ROOT)
-        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
-        world.poll()
-        world.who[11] = world.who[11]._replace(image=(0, 0))
-        world.proportional[11] = None
-        world.poll()
-        assert world.findings().lower_bytes == 600 * MIB
+        forked.who[11] = forked.who[11]._replace(image=(0, 0))
+        forked.proportional[11] = None
+        forked.poll()
+        assert forked.findings().lower_bytes == 600 * MIB
 
-    def test_nor_do_both_count_in_full_while_it_becomes_one(self, world):
+    def test_nor_do_both_count_in_full_while_it_becomes_one(self, forked):
         """A process that is born meanwhile has all looked at: the parent is then alone with its image."""
-        world.set(ROOT, 600, image=7)
-        world.begin()
-        world.set(11, 600, image=7, parent=ROOT)
-        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
-        world.poll()
-        world.set(11, 5, parent=ROOT)
-        world.set(12, 1, parent=ROOT)
-        world.poll()
-        assert world.findings().upper_bytes < 620 * MIB
+        forked.set(11, 5, parent=ROOT)
+        forked.set(12, 1, parent=ROOT)
+        forked.poll()
+        assert forked.findings().upper_bytes < 620 * MIB
 
     def test_their_number_stays_where_one_is_born_with_a_lower_pid(self, world):
         world.set(ROOT, 600, image=7)
