@@ -11,6 +11,7 @@
     cpu        CPU and waiting of a tree, of processes that ended too
     life       what readings say of one process (pure)
     forks      processes that share an image since a fork
+    members    who is there, and one reading of each
     twins      processes that share pages since a fork (pure)
     unseen     processes that ended between two readings (pure)
     tracker    readings -> bounds on the tree's peak, timeline (pure)

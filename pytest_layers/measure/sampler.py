@@ -14,8 +14,9 @@ from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, PointFinding
 from pytest_layers.measure.host import system
 from pytest_layers.measure.life import STILL_BYTES, Reading, span
+from pytest_layers.measure.members import Members
 from pytest_layers.measure.pagefaults import PageFaults
-from pytest_layers.measure.procfs import ChildUsage, Identity
+from pytest_layers.measure.procfs import ChildUsage
 from pytest_layers.measure.segments import Segments
 from pytest_layers.measure.spill import Spill
 from pytest_layers.measure.tracker import Tracker, tree_upper
@@ -42,7 +43,7 @@ LEAST_SLEEP_SECONDS = 0.0005
 MAX_HELD = 5
 """Processes that are told of where a case is stopped."""
 _NOT_ALL = "not all processes could be read, so how much they held at most is not known"
-_NO_FILES, _NO_ROOT = "too many open files", "/proc does not tell of the test's process"
+_NO_ROOT = "/proc does not tell of the test's process"
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
 
@@ -65,15 +66,11 @@ class Sampler:
         """Footprint when the case's own process was last seen alive."""
         self.stop_bytes: int | None = None
         """Footprint at which the tree is to be stopped; reading is finer near it."""
-        self._walk = walk
+        self._members = Members(walk)
         self._share = share
         self._segments = segments
         self._spill = spill or Spill("")
         self._clock = clock
-        self._processes: dict[int, system.Process] = {}
-        self._identities: dict[int, Identity] = {}
-        self._gone: dict[int, int] = {}
-        """Start times of processes that have ended but may still be listed."""
         self._cpu = Account()
         self._page_faults = PageFaults()
         self._tracker = Tracker(machine.mark_slack_bytes())
@@ -88,13 +85,10 @@ class Sampler:
         self._cost = 0.0
         self._moving = False
         self._pids: set[int] = set()
-        self._images: dict[int, tuple[int, int]] = {}
-        """Both at the last reading."""
+        """At the last reading."""
         self._in_window = False
         self._usage = ChildUsage()
         self._notes: tuple[str, ...] = ()
-        self._unread = ""
-        """Why not all of the tree could be read; empty where it could."""
         self._most_bytes = machine.most_bytes()
 
     @property
@@ -124,12 +118,11 @@ class Sampler:
 
     def begin(self, usage: ChildUsage) -> None:
         """Open the window: marks and sums start anew."""
-        self._unread = ""
-        self._scan()
-        dead = tree.dead(self._walk())
-        for pid in self._processes.keys() & dead.keys():
-            self._forget(pid)
-        refused = [pid for pid, process in self._processes.items() if not process.reset_peak()]
+        members = self._members
+        members.unread = ""
+        members.scan()
+        dead = members.forget_dead(self._cpu.processes)
+        refused = [pid for pid, process in members.processes.items() if not process.reset_peak()]
         is_reset = all(map(system.is_dead, refused))
         self._cpu.threads.close()
         cpus = system.cpus_allowed(self.root)
@@ -145,7 +138,7 @@ class Sampler:
         self._spill.begin()
         self._started = self._clock()
         self.poll(opening=True)
-        self._unread = self._unread or ("" if self.root in self._pids else _NO_ROOT)
+        members.unread = members.unread or ("" if self.root in self._pids else _NO_ROOT)
         self._moving = True
         self._started = self._clock()
 
@@ -166,11 +159,11 @@ class Sampler:
         now = self._clock()
         self._look_for_births(now)
         before = time.thread_time()
-        cpu_seconds = self._cpu.processes.read(self._processes, opening=opening)
+        cpu_seconds = self._cpu.processes.read(self._members.processes, opening=opening)
         # Of a tree of one process none can end unseen.
-        faulted = self._page_faults.faulted(of_any_size=len(self._processes) > 1)
+        faulted = self._page_faults.faulted(of_any_size=len(self._members.processes) > 1)
         first = self._clock()
-        readings = self._read_memory()
+        readings = self._members.read(self._cpu.processes)
         seldom = time.thread_time()
         is_due = now >= self._slow_due
         shared = {reading.pid: reading.memory.shmem for reading in readings}
@@ -190,7 +183,7 @@ class Sampler:
             doubtful_bytes=self._segments.doubtful_bytes,
             faulted=(faulted, self._page_faults.faulted(of_any_size=ended)),
             proportional=proportional,
-            names={pid: who.name for pid, who in self._identities.items()},
+            names={pid: who.name for pid, who in self._members.who.items()},
             cpu_seconds=cpu_seconds,
             reading_seconds=last - first,
         )
@@ -203,7 +196,7 @@ class Sampler:
 
     def delay_seconds(self) -> float:
         """Until the next reading is due."""
-        few = len(self._processes) <= FEW_PROCESSES
+        few = len(self._members.processes) <= FEW_PROCESSES
         longest = LONGEST_OF_FEW_SECONDS if few else LONGEST_SECONDS
         delay = min(longest, max(SHORTEST_SECONDS, self._cost / self._share))
         if self._in_window and self._moving and self._credit > 0:
@@ -225,9 +218,7 @@ class Sampler:
         """Give all descriptors back."""
         self._page_faults.close()
         self._cpu.threads.close()
-        for process in self._processes.values():
-            process.close()
-        self._processes.clear()
+        self._members.close()
 
     def _look_for_births(self, now: float) -> None:
         """Walk the tree when a pid was handed out since, at a rate that its cost allows."""
@@ -235,62 +226,8 @@ class Sampler:
         if now >= self._scan_due and (last != self._last_pid or not last):
             self._last_pid = last
             before = time.thread_time()
-            self._scan()
+            self._members.scan()
             self._scan_due = now + (time.thread_time() - before) / self._share / 2
-
-    def _scan(self) -> None:
-        """Who is there, and who they are by now: a process may have gone on as another program."""
-        found = self._walk()
-        self._gone = {pid: self._gone[pid] for pid in found if pid in self._gone}
-        for pid in (*found, *self._processes.keys() - set(found)):
-            who = system.identity(pid)
-            if who is None or who.is_dead or self._gone.get(pid) == who.started:
-                continue
-            if pid not in self._processes:
-                try:
-                    self._processes[pid] = system.Process(pid)
-                except OSError as error:
-                    if machine.lacks_files(error):
-                        self._unread = _NO_FILES
-                    continue
-            self._identities[pid] = who
-        if not machine.has_files_left():
-            # Without a descriptor to read them by, processes look as if they had ended.
-            self._unread = _NO_FILES
-
-    def _read_memory(self) -> list[Reading]:
-        families = self._families()
-        readings: dict[int, Reading] = {}
-        for pid, process in list(self._processes.items()):
-            memory = process.memory()
-            if memory is None:
-                self._forget(pid)
-                continue
-            family = families.get(pid, 0)
-            who = system.identity(pid) if family else None
-            if who is not None and any(who.image):  # one that is ending has none any more
-                family = family if who.image == self._identities[pid].image else 0
-                self._identities[pid] = who
-                parent = readings.get(who.parent)
-                if parent and forks.adds_nothing(memory, who.minor_faults, parent.memory):
-                    continue
-            spent = self._cpu.processes.life_seconds(pid)
-            faults = process.minor_faults()
-            who = self._identities[pid]
-            readings[pid] = Reading(pid, memory, spent, faults, family, who.image, who.parent)
-        self._images = {pid: reading.image for pid, reading in readings.items()}
-        return list(readings.values())
-
-    def _families(self) -> dict[int, int]:
-        """A number for every process whose image another one shares since a fork."""
-        known = self._processes.keys() & self._identities.keys()
-        return forks.numbers({pid: self._identities[pid].image for pid in known}, self._images)
-
-    def _forget(self, pid: int) -> None:
-        self._processes.pop(pid).close()
-        if pid in self._identities:
-            self._gone[pid] = self._identities.pop(pid).started
-        self._cpu.processes.forget(pid)
 
     def _look_slowly(
         self, now: float, readings: list[Reading], looked: float, *, opening: bool
@@ -317,7 +254,7 @@ class Sampler:
         before = time.thread_time()
         if self._may_pass(self._blind_bytes):
             self._freeze(twins)
-        found = forks.held(twins, self._processes)
+        found = forks.held(twins, self._members.processes)
         cost = time.thread_time() - before
         self._blind_bytes = int(cost * ALLOCATION_BYTES_PER_SECOND)
         self._proportional_due = now + cost / self._share / 4
@@ -352,13 +289,13 @@ class Sampler:
             self._moving = self._moving or moved > STILL_BYTES
             if moved <= STILL_BYTES and memory.high_water - memory.resident <= STILL_BYTES:
                 continue
-            process = self._processes[reading.pid]
+            process = self._members.processes[reading.pid]
             before = process.memory()
             if before and process.reset_peak() and (after := process.memory()):
                 self._tracker.reset(reading.pid, before, after)
 
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
-        tracker = self._tracker
+        tracker, unread = self._tracker, self._members.unread
         spent = self._cpu.spent(self.root, usage.less(self._usage).cpu_seconds)
         adopted, children = self._cpu.processes.adopted, self._cpu.processes.children()
         faults = {pid: waited.minor_faults for pid, waited in children.items()}
@@ -378,7 +315,7 @@ class Sampler:
             base_bytes=tracker.base_bytes,
             base_upper_bytes=tracker.base_upper_bytes,
             lower_bytes=tracker.lower_bytes,
-            upper_bytes=max(tracker.lower_bytes, self._most_bytes if self._unread else upper),
+            upper_bytes=max(tracker.lower_bytes, self._most_bytes if unread else upper),
             file_bytes=tracker.file_bytes,
             shared_bytes=tracker.shared_bytes,
             spilled_bytes=self._spill.peak_bytes,
@@ -390,7 +327,7 @@ class Sampler:
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
                 for point in tracker.points()
             ),
-            notes=(*self._notes, *([f"{self._unread}: {_NOT_ALL}"] if self._unread else [])),
+            notes=(*self._notes, *([f"{unread}: {_NOT_ALL}"] if unread else [])),
         )
 
     def held(self) -> list[tuple[str, int, int]]:

@@ -353,7 +353,7 @@ class TestWho:
 
     def test_without_a_birth_nobody_walks(self, world):
         world.begin()
-        world.sampler._walk = None
+        world.sampler._members._walk = None
         assert world.poll() == 10 * MIB
 
     def test_a_dear_walk_is_not_made_at_every_birth(self, world):
@@ -872,7 +872,7 @@ def test_a_real_child_between_vfork_and_exec_adds_nothing(_):
         last = time.monotonic() + 5
         while not seen and time.monotonic() < last:
             footprint = watcher.poll()
-            if len(watcher._processes) > 1:
+            if len(watcher._members.processes) > 1:
                 seen.append(footprint)
 
     thread = threading.Thread(target=look)
