@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
+import platform
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
@@ -9,6 +13,10 @@ from pytest_layers.measure.host import system
 from pytest_layers.measure.life import STILL_BYTES, Reading
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory, Process
 from pytest_layers.records import Bracket
+
+_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}
+"""The number of kcmp(2), which the C library has no function for."""
+_KCMP_VM = 1
 
 
 def numbers(
@@ -50,10 +58,42 @@ def _lost(member: Reading, process: Process) -> int:
     return max(0, fell) + max(0, process.minor_faults() - member.faults) * PAGE_BYTES
 
 
-def adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:
-    """Whether a twin is as its parent is: between vfork and exec it runs in its parent's very memory.
+def borrows(process: Process, parent: int) -> bool | None:
+    """Whether a twin runs in its parent's very memory, as between vfork and exec; None where that is not told.
 
-    Not even a proportional size would tell. A true fork that is so alike and has touched so little adds nothing yet.
+    Not even a proportional size would tell. A sandbox may forbid to ask; then a thread of the parent that is held up
+    in the kernel may be waiting for it.
+    """
+    told = _compare_memory(process.pid, parent)
+    if told < 0:
+        is_new = process.minor_faults() * PAGE_BYTES <= STILL_BYTES
+        return (is_new and _waits_within(parent)) or None
+    return told == 0
+
+
+def _compare_memory(pid: int, other: int) -> int:
+    """0 where both have the same, negative where it is not told."""
+    number = _KCMP.get(platform.machine())
+    if number is None or sys.maxsize < 2**32:
+        return -1
+    return int(_libc().syscall(number, pid, other, _KCMP_VM, 0, 0))
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
+def _waits_within(pid: int) -> bool:
+    """Whether one of its threads waits for something else than an event (state D), as in vfork."""
+    threads = (system.identity(int(thread)) for thread in system.thread_ids(pid))
+    return any(thread.state == "D" for thread in threads if thread)
+
+
+def adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:
+    """Whether a twin is as its parent is, where it is not told whether it runs in that one's memory.
+
+    A true fork that is so alike and has touched so little adds nothing yet.
     """
     apart = max(abs(memory.anon - parent.anon), abs(memory.file - parent.file))
     return max(apart, faults * PAGE_BYTES) <= STILL_BYTES

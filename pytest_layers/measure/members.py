@@ -59,16 +59,20 @@ class Members:
         families = self._families()
         readings: dict[int, Reading] = {}
         for pid, process in list(self.processes.items()):
+            family = families.get(pid, 0)
+            # Asked before its size is read: it may go on as another program, but not the other way.
+            borrows = forks.borrows(process, self.who[pid].parent) if family else False
+            if borrows:
+                continue
             memory = process.memory()
             if memory is None:
                 self._forget(pid, cpu)
                 continue
-            family = families.get(pid, 0)
             who = system.identity(pid) if family else None
             if who is not None and any(who.image):  # one that is ending has none any more
                 family = family if who.image == self.who[pid].image else 0
                 self.who[pid] = who
-                parent = readings.get(who.parent)
+                parent = readings.get(who.parent) if borrows is None else None
                 if parent and forks.adds_nothing(memory, who.minor_faults, parent.memory):
                     continue
             spent = cpu.life_seconds(pid)

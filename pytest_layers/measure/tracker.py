@@ -27,6 +27,8 @@ What is taken for granted, and can make a bracket miss the truth:
 - No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
 - Twins fault one page at a time: huge pages are only seen where they make a member grow. None gives up pages that
   others hold while their proportional sizes are read, which those read before it have more of then.
+- Where a sandbox forbids to ask whether a fork runs in its parent's memory, one that is as its parent is and has
+  touched little adds nothing: none is left alone with pages that its parent has replaced.
 - Somebody has every page of an anonymous shared map in his page tables: those of one that ended stay, and are in no
   proportional size.
 - Where reading all took longer than `TORN_SECONDS`, memory may have gone from one process to another meanwhile and was

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from pytest_layers.measure import cpu, machine, procfs, sampler, tree
+from pytest_layers.measure import cpu, forks, machine, procfs, sampler, tree
 from pytest_layers.measure.cpu import Processes, Threads
 from pytest_layers.measure.pagefaults import PageFaults
 from pytest_layers.measure.procfs import ChildUsage, Identity, Memory, Switches, ThreadTimes
@@ -40,6 +40,8 @@ class World:
         """Error numbers of those whose files can't be opened."""
         self.slow_to_read = {}
         """Seconds that reading their memory takes."""
+        self.borrows = {}
+        """Whether they run in their parents' memory, where that is told."""
         self.last_pid = b"1"
         world = self
 
@@ -71,6 +73,7 @@ class World:
         monkeypatch.setattr(procfs, "last_pid", lambda: self.last_pid)
         monkeypatch.setattr(procfs, "thread_ids", lambda pid: [])
         monkeypatch.setattr(procfs, "proportional_bytes", self.proportional.get)
+        monkeypatch.setattr(forks, "borrows", lambda process, _: self.borrows.get(process.pid))
         monkeypatch.setattr(sampler.time, "thread_time", self.thread_time)
         monkeypatch.setattr(tree, "freeze", self.frozen.update)
         monkeypatch.setattr(tree, "thaw", self.frozen.difference_update)
@@ -546,6 +549,23 @@ class TestTwins:
         world.proportional.update({ROOT: 600 * MIB, 11: 600 * MIB})
         assert world.poll() == 600 * MIB
         assert world.findings().upper_bytes < 602 * MIB
+
+    def test_so_it_is_while_other_threads_of_it_take_memory(self, world):
+        world.set(ROOT, 600, file=20, image=7)
+        world.begin()
+        world.borrows[11] = True
+        world.set(11, 664, file=20, image=7, parent=ROOT, faults=3)
+        world.proportional.update({ROOT: 600 * MIB, 11: 664 * MIB})
+        assert world.poll() == 600 * MIB
+        assert world.findings().upper_bytes < 602 * MIB
+
+    def test_a_fork_whose_parent_wrote_to_all_pages_is_not_however_alike(self, world):
+        world.set(ROOT, 600, image=7)
+        world.begin()
+        world.borrows[11] = False
+        world.set(11, 600, image=7, parent=ROOT, faults=3)
+        world.proportional.update({ROOT: 600 * MIB, 11: 600 * MIB})
+        assert world.poll() == 1200 * MIB
 
     def test_a_true_fork_that_wrote_to_its_pages_is_not(self, world):
         world.set(ROOT, 600, file=20, image=7)
