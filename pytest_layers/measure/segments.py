@@ -1,4 +1,4 @@
-"""Shared memory of a tree, each segment once: POSIX segments, memfd, anonymous shared maps, files on tmpfs.
+"""Shared memory of a tree, each segment once: POSIX, System V, memfd, anonymous shared maps, files on tmpfs.
 
 A page of a segment stands in the resident size of every process that touched it, and stays allocated when all of
 them are gone. What a segment takes is `st_blocks * 512`, whoever holds it.
@@ -12,7 +12,9 @@ import re
 import time
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_layers.measure import machine, procfs
 from pytest_layers.measure.life import STILL_BYTES, UNTOLD_BYTES
@@ -28,14 +30,39 @@ Told = tuple[int, int] | None
 SHARED_FOLDER = "/dev/shm"  # noqa: S108  (the kernel's name for it: shm_overview(7))
 _PREFIXES = (b"/dev/shm/", b"/memfd:", b"/dev/zero (deleted)", b"/SYSV")
 _MAPPED = re.compile(
-    rb"^\S+ \S+ \S+ (\w+):(\w+) (\d+) +(?:%b)" % b"|".join(map(re.escape, _PREFIXES)),
+    rb"^\S+ \S+ \S+ (\w+):(\w+) (\d+) +(%b)" % b"|".join(map(re.escape, _PREFIXES)),
     re.MULTILINE,
 )
-"""Device and inode in a line of maps (proc_pid_maps(5)), of one that maps a segment."""
+"""Device, inode and what the name begins with in a line of maps (proc_pid_maps(5)), of one that maps a segment."""
+_SYSTEM_V = -1
+"""Stands for the device of System V segments, whose inode is their own number: it may be an anonymous map's too."""
 SHARE = 0.05
 """Of one core, for sizes while shared memory moves; where maps are read for them (smaps), which waits for locks of the
 processes, of the time too.
 """
+
+
+class SystemV(NamedTuple):
+    """A System V segment, which stays when nobody is attached any more (sysvipc(7))."""
+
+    bytes: int
+    users: frozenset[int]
+    """Who made it, and who attached or detached last."""
+
+
+def system_v() -> dict[Key, SystemV]:
+    """All of the machine, by `/proc/sysvipc/shm`."""
+    with contextlib.suppress(OSError):
+        names, *lines = Path("/proc/sysvipc/shm").read_text().splitlines()
+        found = [dict(zip(names.split(), line.split(), strict=True)) for line in lines]
+        return {
+            (_SYSTEM_V, int(told["shmid"])): SystemV(
+                int(told["rss"]) + int(told["swap"]),
+                frozenset({int(told["cpid"]), int(told["lpid"])}),
+            )
+            for told in found
+        }
+    return {}
 
 
 def held_open(pid: int) -> dict[Key, int]:
@@ -112,7 +139,9 @@ def mapped_by_all(pids: list[int], known: Container[Key]) -> dict[Key, Bracket]:
     }
 
 
-def _key(major: bytes, minor: bytes, inode: bytes) -> Key:
+def _key(major: bytes, minor: bytes, inode: bytes, name: bytes) -> Key:
+    if name == b"/SYSV":
+        return _SYSTEM_V, int(inode)
     return os.makedev(int(major, 16), int(minor, 16)), int(inode)
 
 
@@ -149,7 +178,9 @@ class Segments:
     def __init__(self, shared: Iterable[str] = (SHARED_FOLDER,), own: Iterable[str] = ()) -> None:
         self._own = [folder for folder in own if on_tmpfs(folder)]
         self._folders = [*(folder for folder in shared if on_tmpfs(folder)), *self._own]
-        self._foreign = self._files()
+        self._foreign = self._named(system_v())
+        self._pids: set[int] = set()
+        """All that were ever read of."""
         self._held: set[Key] = set()
         self.sizes: dict[Key, int] = {}
         self._read_bytes = self._read_used = 0
@@ -212,8 +243,9 @@ class Segments:
                 used += (told.f_blocks - told.f_bfree) * told.f_frsize
         return used
 
-    def _files(self) -> dict[Key, int]:
-        found: dict[Key, int] = {}
+    def _named(self, segments: Mapping[Key, SystemV]) -> dict[Key, int]:
+        """What anybody can find: files in the folders, and these."""
+        found = {key: segment.bytes for key, segment in segments.items()}
         for folder in self._folders:
             found |= files_in(folder)
         return found
@@ -223,30 +255,40 @@ class Segments:
 
         Where they are not due, those of a process that maps as much as before are taken to be the same.
         """
+        self._pids |= shared_by_pid.keys()
+        segments = system_v()
+        named = self._named(segments)
         held: dict[Key, int] = {}
         for pid in shared_by_pid:
             held |= held_open(pid)
-        files = self._files()
-        known = files.keys() | held.keys()
+        self._map(shared_by_pid, due=due)
+        held |= self._nameless(named.keys() | held.keys())
+        self._held |= held.keys() | set().union(*self._maps.values())
+        self._held |= {key for key, one in segments.items() if one.users & self._pids}
+        for folder in self._own:
+            self._held |= files_in(folder).keys()
+        own = {key: size for key, size in named.items() if key in self._held}
+        self.sizes = {key: size - self._foreign.get(key, 0) for key, size in (held | own).items()}
+        unknown = named.keys() - self._held - self._foreign.keys()
+        self.doubtful_bytes = sum(named[key] for key in unknown)
+        return sum(size for size in self.sizes.values() if size > 0)
+
+    def _map(self, shared_by_pid: Mapping[int, int], *, due: bool) -> None:
+        """What each process maps."""
         self._maps = {
             pid: mapped(pid) if due or self._read_mapped.get(pid) != shared else self._maps[pid]
             for pid, shared in shared_by_pid.items()
             if shared
         }
         self._read_mapped = dict(shared_by_pid)
-        nameless = [pid for pid, keys in self._maps.items() if keys - known]
-        found = mapped_by_all(nameless, known)
-        held |= {key: size.upper_bytes for key, size in found.items()}
-        self._is_dear = bool(nameless)
+
+    def _nameless(self, known: AbstractSet[Key]) -> dict[Key, int]:
+        """What is mapped of segments that are not `known`, at most."""
+        pids = [pid for pid, keys in self._maps.items() if keys - known]
+        found = mapped_by_all(pids, known)
+        self._is_dear = bool(pids)
         self._unsure_bytes = sum(size.upper_bytes - size.lower_bytes for size in found.values())
-        self._held |= held.keys() | set().union(*self._maps.values())
-        for folder in self._own:
-            self._held |= files_in(folder).keys()
-        own = {key: size for key, size in files.items() if key in self._held}
-        self.sizes = {key: size - self._foreign.get(key, 0) for key, size in (held | own).items()}
-        unknown = files.keys() - self._held - self._foreign.keys()
-        self.doubtful_bytes = sum(files[key] for key in unknown)
-        return sum(size for size in self.sizes.values() if size > 0)
+        return {key: size.upper_bytes for key, size in found.items()}
 
     def remove_left(self) -> list[str]:
         """Remove segments that the tree held and left behind; gives their paths.

@@ -1,4 +1,5 @@
 import contextlib
+import ctypes
 import mmap
 import os
 import shutil
@@ -351,6 +352,64 @@ def test_a_segment_without_a_name_is_the_shares_of_all_who_map_it(stack):
     found = Segments([])
     told = found.look(0.0, shared_by(os.getpid()), due=True)
     assert told.lower_bytes == told.upper_bytes >= SIZE
+
+
+@pytest.fixture
+def system_v():
+    """Make System V segments, with every page touched, that nobody is attached to."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.shmat.restype = ctypes.c_void_p
+    libc.shmat.argtypes = ctypes.c_int, ctypes.c_void_p, ctypes.c_int
+    libc.shmdt.argtypes = (ctypes.c_void_p,)
+    numbers = []
+
+    def make():
+        number = libc.shmget(0, SIZE, 0o1600)
+        if number < 0:
+            pytest.skip("no System V segments here")
+        numbers.append(number)
+        place = libc.shmat(number, None, 0)
+        ctypes.memset(place, 1, SIZE)
+        libc.shmdt(place)
+
+    yield make
+    for number in numbers:
+        libc.shmctl(number, 0, None)
+
+
+class TestSystemV:
+    def test_one_that_nobody_is_attached_to_counts(self, folder, system_v):
+        found = Segments([str(folder)])
+        before = found.read(shared_by(os.getpid()))
+        system_v()
+        system_v()
+        assert found.read(shared_by(os.getpid())) - before == 2 * SIZE
+
+    def test_also_when_all_who_used_it_have_ended(self, folder, system_v):
+        found = Segments([str(folder)])
+        before = found.read(shared_by(os.getpid()))
+        system_v()
+        found.read(shared_by(os.getpid()))
+        assert found.read({}) - before == SIZE
+
+    def test_one_that_was_there_before_does_not(self, folder, system_v):
+        before = Segments([str(folder)]).read(shared_by(os.getpid()))
+        system_v()
+        assert Segments([str(folder)]).read(shared_by(os.getpid())) == before
+
+    def test_one_that_another_made_is_doubtful(self, folder, system_v):
+        found = Segments([str(folder)])
+        system_v()
+        assert found.read({1: 0}) == 0
+        assert found.doubtful_bytes == SIZE
+
+    def test_its_number_is_no_inode_of_another_map(self):
+        line = b"7f00-7f01 rw-s 00000000 00:01 5                  "
+        found = [
+            segments._key(*segments._MAPPED.match(line + name).groups())
+            for name in (b"/SYSV00000000 (deleted)", b"/dev/zero (deleted)")
+        ]
+        assert found == [(-1, 5), (1, 5)]
 
 
 def test_a_segment_that_appears_is_told_of_at_once(folder, stack):
