@@ -32,7 +32,7 @@ class Reading(NamedTuple):
     """Minor page faults of its life; 0 where they were not read."""
     family: int = 0
     """The same number for processes that share pages since a fork."""
-    image: tuple[int, int] = (0, 0)
+    image: tuple[int, ...] = ()
     """What tells the program it runs from the one before, as far as is known."""
     parent: int = 0
 
@@ -91,7 +91,7 @@ class Life:
     faults: int = 0
     huge: tuple[int, int] = (0, 0)
     """What page faults of the whole machine had put into huge pages before the last reading, and after it."""
-    image: tuple[int, int] = (0, 0)
+    image: tuple[int, ...] = ()
     parent: int = 0
     is_gone: bool = False
     """It has ended since its last reading."""

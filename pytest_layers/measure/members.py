@@ -27,14 +27,19 @@ class Members:
         self._images: dict[int, tuple[int, int]] = {}
         """At the last reading."""
 
-    def scan(self) -> None:
-        """Who is there, and who they are by now: a process may have gone on as another program."""
+    def scan(self, cpu: Processes) -> None:
+        """Who is there, and who they are by now: a process may have gone on as another program.
+
+        Its number may also be another's, where few are left to hand out.
+        """
         found = self._walk()
         self._gone = {pid: self._gone[pid] for pid in found if pid in self._gone}
         for pid in (*found, *self.processes.keys() - set(found)):
             who = system.identity(pid)
             if who is None or who.is_dead or self._gone.get(pid) == who.started:
                 continue
+            if pid in self.who and self.who[pid].started != who.started:
+                self._forget(pid, cpu)
             if pid not in self.processes:
                 try:
                     self.processes[pid] = system.Process(pid)
@@ -78,8 +83,9 @@ class Members:
             spent = cpu.life_seconds(pid)
             faults = process.minor_faults()
             who = self.who[pid]
-            readings[pid] = Reading(pid, memory, spent, faults, family, who.image, who.parent)
-        self._images = {pid: reading.image for pid, reading in readings.items()}
+            image = (*who.image, who.started)
+            readings[pid] = Reading(pid, memory, spent, faults, family, image, who.parent)
+        self._images = {pid: self.who[pid].image for pid in readings}
         return list(readings.values())
 
     def _families(self) -> dict[int, int]:

@@ -120,7 +120,7 @@ class Sampler:
         """Open the window: marks and sums start anew."""
         members = self._members
         members.unread = ""
-        members.scan()
+        members.scan(self._cpu.processes)
         dead = members.forget_dead(self._cpu.processes)
         refused = [pid for pid, process in members.processes.items() if not process.reset_peak()]
         is_reset = all(map(system.is_dead, refused))
@@ -226,7 +226,7 @@ class Sampler:
         if now >= self._scan_due and (last != self._last_pid or not last):
             self._last_pid = last
             before = time.thread_time()
-            self._members.scan()
+            self._members.scan(self._cpu.processes)
             self._scan_due = now + (time.thread_time() - before) / self._share / 2
 
     def _look_slowly(

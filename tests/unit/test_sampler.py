@@ -51,11 +51,13 @@ class World:
                     raise OSError(world.unopened[pid], "")
                 if pid not in world.memory:
                     raise OSError
-                self.pid = pid
+                self.pid, self.started = pid, world.who[pid].started
 
             def memory(self):
                 world.seconds += world.slow_to_read.get(self.pid, 0.0)
-                return world.memory.get(self.pid)
+                who = world.who.get(self.pid)
+                is_other = who is not None and who.started != self.started
+                return None if is_other else world.memory.get(self.pid)
 
             def minor_faults(self):
                 return world.who[self.pid].minor_faults
@@ -397,6 +399,19 @@ class TestWho:
         world.cpu[11] = 1.0
         world.last_pid = b"11 again"
         assert world.poll() == 15 * MIB
+        assert world.findings().cpu_seconds == 4.0
+
+    def test_so_it_is_where_the_end_of_the_one_before_was_not_seen(self, world):
+        """A namespace of its own may have few numbers to hand out."""
+        world.begin()
+        world.set(11, 20, cpu=3.0, image=7)
+        world.poll()
+        world.set(11, 300, cpu=1.0, image=7)
+        world.who[11] = world.who[11]._replace(started=99)
+        world.last_pid = b"11 again"
+        assert world.poll() == 310 * MIB
+        assert world.sampler._tracker.ended[0].peak == 20 * MIB
+        assert world.poll() == 310 * MIB
         assert world.findings().cpu_seconds == 4.0
 
     def test_the_size_when_the_cases_own_process_was_last_alive_is_kept(self, world):
