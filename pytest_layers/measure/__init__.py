@@ -14,7 +14,8 @@
     members    who is there, and one reading of each
     twins      processes that share pages since a fork (pure)
     unseen     processes that ended between two readings (pure)
-    tracker    readings -> bounds on the tree's peak, timeline (pure)
+    timeline   footprints over time, thinned out (pure)
+    tracker    readings -> bounds on the tree's peak (pure)
     stacks     what was seen running -> the line that ran near the peak, or alone
     sampler    when to read what, at what cost
     findings   what the sampler found, as it crosses the process border (pure)

@@ -325,7 +325,7 @@ class Sampler:
             processes=tuple(life.finding() for life in tracker.largest()),
             points=tuple(
                 PointFinding(point.seconds, point.footprint_bytes, point.cpu_seconds)
-                for point in tracker.points()
+                for point in tracker.timeline.points()
             ),
             notes=(*self._notes, *([f"{unread}: {_NOT_ALL}"] if unread else [])),
         )

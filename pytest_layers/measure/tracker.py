@@ -52,24 +52,15 @@ from pytest_layers.measure.life import (
 )
 from pytest_layers.measure.pagefaults import Faulted
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
+from pytest_layers.measure.timeline import Point, Timeline
 from pytest_layers.measure.unseen import Ended, Stretch, Told, Unseen
 from pytest_layers.records import Bracket
 
 TORN_SECONDS = 0.005
 """A reading of all processes that took longer is not one of a single moment: the sampler may have been off its core."""
 _NOTHING = Bracket(0, 0)
-MAX_POINTS = 400
 MAX_NAMED = 10
 """Processes that are told of: those that mattered most at the peak."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One point of the timeline, as tracked."""
-
-    seconds: float
-    footprint_bytes: int
-    cpu_seconds: float
 
 
 @dataclass
@@ -102,10 +93,7 @@ class Tracker:
     footprint_bytes: int = 0
     reach_bytes: int = 0
     """What the footprint may have been at most at the last reading: of a family it is known late."""
-    _points: list[Point] = field(default_factory=list)
-    _held: Point | None = None
-    """The largest of those that are not yet drawn."""
-    _stride: int = 1
+    timeline: Timeline = field(default_factory=Timeline)
     _seconds: float = 0.0
     _segments: Bracket = _NOTHING
     _faulted: tuple[Faulted, Faulted] = (Faulted(), Faulted())
@@ -173,7 +161,7 @@ class Tracker:
         self.samples += 1
         self._seconds, self._segments, self._faulted = seconds, segments, faulted
         self._appeared = appeared
-        self._draw(Point(seconds, lower, cpu_seconds))
+        self.timeline.draw(Point(seconds, lower, cpu_seconds))
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
         """The mark of `pid` was started anew between these two, both read since its last reading."""
@@ -338,22 +326,6 @@ class Tracker:
         """The processes that mattered most at the peak."""
         return _most_named([*self.lives.values(), *self.ended])
 
-    def points(self) -> tuple[Point, ...]:
-        """The timeline: of every few readings the largest."""
-        return (*self._points, *([self._held] if self._held else []))
-
-    def _draw(self, point: Point) -> None:
-        """Add to the timeline; where it grows long, keep the largest of every two."""
-        self._held = _larger(self._held, point) if self._held else point
-        if self.samples % self._stride:
-            return
-        self._points.append(self._held)
-        self._held = None
-        if len(self._points) == MAX_POINTS:
-            pairs = zip(self._points[::2], self._points[1::2], strict=True)
-            self._points = [_larger(*pair) for pair in pairs]
-            self._stride *= 2
-
 
 def tree_upper(
     tracker: Tracker,
@@ -377,7 +349,3 @@ def tree_upper(
 
 def _most_named(lives: Iterable[Life]) -> list[Life]:
     return sorted(lives, key=lambda life: (life.at_peak, life.peak), reverse=True)[:MAX_NAMED]
-
-
-def _larger(one: Point, other: Point) -> Point:
-    return one if one.footprint_bytes >= other.footprint_bytes else other

@@ -9,9 +9,9 @@ from pytest_layers.measure.life import TICK_SECONDS, Reading
 from pytest_layers.measure.life import TOUCH_BYTES_PER_SECOND as TOUCHED
 from pytest_layers.measure.pagefaults import Faulted
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
+from pytest_layers.measure.timeline import MAX_POINTS
 from pytest_layers.measure.tracker import (
     MAX_NAMED,
-    MAX_POINTS,
     TORN_SECONDS,
     Tracker,
     tree_upper,
@@ -507,7 +507,8 @@ class TestTimeline:
     def test_every_reading_is_a_point(self, watched):
         watched.read(reading(anon=10)).read(reading(anon=30))
         points = [
-            (point.seconds, point.footprint_bytes // MIB) for point in watched.tracker.points()
+            (point.seconds, point.footprint_bytes // MIB)
+            for point in watched.tracker.timeline.points()
         ]
         assert points == [(0.0, 10), (1.0, 30)]
 
@@ -515,7 +516,7 @@ class TestTimeline:
     def test_a_long_one_is_thinned_and_keeps_its_peak(self, watched, peak):
         for number in range(3000):
             watched.read(reading(anon=500 if number == peak else 10)).reset()
-        points = watched.tracker.points()
+        points = watched.tracker.timeline.points()
         assert len(points) <= MAX_POINTS
         assert max((p.footprint_bytes // MIB, p.seconds) for p in points) == (500, peak)
         assert [p.seconds for p in points] == sorted(p.seconds for p in points)
