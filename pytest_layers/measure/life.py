@@ -136,6 +136,10 @@ class Life:
         """At the last reading or, of a torn one, at any time from the one before it to this."""
         return min(self.anon, self.anon_before) if is_torn else self.anon
 
+    def anon_most(self, *, is_torn: bool) -> int:
+        """The same at most."""
+        return max(self.anon, self.anon_before) if is_torn else self.anon
+
     def finding(self) -> LifeFinding:
         """What is told of it."""
         return LifeFinding(

@@ -134,13 +134,21 @@ class Sampler:
         self._usage = usage
         self._credit = CREDIT_SECONDS
         self._in_window = True
-        self._slow_due = self._proportional_due = 0.0
         self._spill.begin()
-        self._started = self._clock()
-        self.poll(opening=True)
+        began = self._started = self._clock()
+        self._read_opening()
         members.unread = members.unread or ("" if self.root in self._pids else _NO_ROOT)
         self._moving = True
         self._started = self._clock()
+        self._tracker.start_later(self._started - began)
+
+    def _read_opening(self) -> None:
+        """All, and once more where that was not of a single moment: then it is known what moved meanwhile."""
+        for _ in range(2):
+            self._slow_due = self._proportional_due = 0.0
+            self.poll(opening=True)
+            if not self._tracker.is_torn:
+                return
 
     def end(self, usage: ChildUsage) -> Findings:
         """Close the window with one full reading."""
@@ -186,6 +194,7 @@ class Sampler:
             names={pid: who.name for pid, who in self._members.who.items()},
             cpu_seconds=cpu_seconds,
             reading_seconds=last - first,
+            opening=opening,
         )
         if any(reading.pid == self.root for reading in readings):
             self.last_bytes = self.footprint_bytes

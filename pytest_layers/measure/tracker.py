@@ -88,6 +88,8 @@ class Tracker:
     peak_seconds: float = 0.0
     file_bytes: int = 0
     shared_bytes: int = 0
+    is_torn: bool = False
+    """Whether the last reading was not one of a single moment, of more than one thing."""
     samples: int = 0
     longest_gap_seconds: float = 0.0
     footprint_bytes: int = 0
@@ -121,13 +123,15 @@ class Tracker:
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
         reading_seconds: float = 0.0,
+        opening: bool = False,
     ) -> None:
         """Take in one reading of all living processes.
 
         `segments`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the tree's;
         those that appear in the window count in the upper bound alone. `faulted`: before `readings` and after them.
         `proportional`: what a family holds, where it was read now. `reading_seconds`: from the first of them to the
-        last. A process that is missing from `readings` has ended.
+        last. A process that is missing from `readings` has ended. `opening`: the window begins with this one; so it
+        does with the first.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
@@ -143,14 +147,15 @@ class Tracker:
         appeared = max(0, doubtful_bytes - self._doubtful_base)
         upper = self._upper([*self.lives.values(), *gone], checked, segments, appeared)
         self._bury(gone, upper, self._touchable(gap, faulted[1]))
-        is_torn = reading_seconds > TORN_SECONDS and self.samples > 0
-        lower = self._lower(checked, segments, is_torn=is_torn)
+        self.is_torn = reading_seconds > TORN_SECONDS and self._parts(segments) > 1
+        lower = self._lower(checked, segments, is_torn=self.is_torn and self.samples > 0)
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
             self._twins.check(family, size.upper_bytes, members)
         if not self.samples:
-            self.base_bytes, self._huge_base = self.footprint_bytes, faulted[0].huge
-            self.base_upper_bytes = self._most_read(checked, segments)
+            self._huge_base = faulted[0].huge
+        if opening or not self.samples:
+            self._open(checked, segments)
         if lower > self.lower_bytes:
             self._new_peak(seconds, lower)
         self._read_bytes = max(self._read_bytes, self.footprint_bytes)
@@ -162,6 +167,16 @@ class Tracker:
         self._seconds, self._segments, self._faulted = seconds, segments, faulted
         self._appeared = appeared
         self.timeline.draw(Point(seconds, lower, cpu_seconds))
+
+    def start_later(self, seconds: float) -> None:
+        """Times are told since so much later from now on."""
+        self._seconds -= seconds
+
+    def _open(self, checked: dict[int, Bracket], segments: Bracket) -> None:
+        """What was read before was not of the window."""
+        self.base_bytes, self._read_bytes = self.footprint_bytes, 0
+        self.base_upper_bytes = self._most_read(checked, segments)
+        self.timeline = Timeline()
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
         """The mark of `pid` was started anew between these two, both read since its last reading."""
@@ -215,10 +230,14 @@ class Tracker:
             life.reset_faults, life.is_unmarked = 0, True
             life.reset_huge = self._faulted[0].huge
 
+    def _parts(self, segments: Bracket) -> int:
+        """How many things between which memory can go are read in turn."""
+        alone, families = twins.split(self.lives.values())
+        return len(alone) + len(families) + bool(segments.upper_bytes)
+
     def _lower(self, checked: dict[int, Bracket], segments: Bracket, *, is_torn: bool) -> int:
         """Footprint at this reading; for an unread family no more than its largest member is sure."""
         alone, families = twins.split(self.lives.values())
-        is_torn = is_torn and len(alone) + len(families) + bool(segments.upper_bytes) > 1
         total = sum(life.anon_held(is_torn=is_torn) for life in alone)
         for family, lives in families.items():
             read = checked[family].lower_bytes if family in checked and not is_torn else 0
@@ -234,9 +253,9 @@ class Tracker:
     def _most_read(self, checked: dict[int, Bracket], segments: Bracket) -> int:
         """Footprint at this reading at most: of an unread family the sum of its members."""
         alone, families = twins.split(self.lives.values())
-        total = segments.upper_bytes + sum(life.anon for life in alone)
+        total = segments.upper_bytes + sum(life.anon_most(is_torn=self.is_torn) for life in alone)
         for family, lives in families.items():
-            apart = sum(life.anon for life in lives)
+            apart = sum(life.anon_most(is_torn=self.is_torn) for life in lives)
             total += checked[family].upper_bytes if family in checked else apart
         return total
 

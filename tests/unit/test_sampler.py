@@ -40,6 +40,8 @@ class World:
         """Error numbers of those whose files can't be opened."""
         self.slow_to_read = {}
         """Seconds that reading their memory takes."""
+        self.when_read = {}
+        """What happens just before their memory is read for the first time."""
         self.borrows = {}
         """Whether they run in their parents' memory, where that is told."""
         self.last_pid = b"1"
@@ -54,6 +56,7 @@ class World:
                 self.pid, self.started = pid, world.who[pid].started
 
             def memory(self):
+                world.when_read.pop(self.pid, int)()
                 world.seconds += world.slow_to_read.get(self.pid, 0.0)
                 who = world.who.get(self.pid)
                 is_other = who is not None and who.started != self.started
@@ -296,6 +299,42 @@ class TestWindow:
         world.set(ROOT, 10)
         world.slow_to_read = {}
         assert world.findings().lower_bytes == 210 * MIB
+
+    def test_nor_does_it_in_the_base(self, world):
+        """The first reading met it twice, and the next one where it stayed."""
+        world.set(ROOT, 300)
+        world.set(11, 10)
+        world.slow_to_read = {11: 0.05}
+        world.when_read[11] = lambda: (world.set(ROOT, 10), world.set(11, 300))
+        world.begin()
+        world.slow_to_read = {}
+        assert world.sampler.base_bytes <= 310 * MIB
+        assert world.poll() == 310 * MIB
+        world.set(ROOT, 110)
+        findings = world.findings()
+        assert findings.lower_bytes == 410 * MIB
+        assert findings.upper_bytes - findings.base_bytes >= 100 * MIB
+
+    def test_the_base_of_two_that_stand_still_is_known_however_long_they_took(self, world):
+        world.set(11, 300)
+        world.slow_to_read = {11: 0.05}
+        world.begin()
+        findings = world.findings()
+        assert findings.base_bytes == findings.base_upper_bytes == 310 * MIB
+
+    def test_one_that_ended_just_after_may_have_grown_since_its_own_reading(
+        self, world, monkeypatch
+    ):
+        """The reading of another one took a second more."""
+        monkeypatch.setattr(PageFaults, "all_bytes", lambda _: None)
+        world.set(11, 20)
+        world.set(12, 10)
+        world.slow_to_read = {12: 1.0}
+        world.begin()
+        world.slow_to_read = {}
+        world.end(11)
+        world.poll(0.001)
+        assert world.findings(largest_bytes=2000 * MIB).upper_bytes >= 2000 * MIB
 
     def test_the_time_for_threads_and_files_is_not_that_of_reading_memory(self, world, monkeypatch):
         def take_long():
