@@ -88,6 +88,8 @@ class Life:
     checked_anon: int = 0
     """When its family's proportional size was read last."""
     checked_faults: int = 0
+    newborn_huge: tuple[int, int] | None = None
+    """Until that is read: `huge` before its birth, and after its first reading."""
     faults: int = 0
     huge: tuple[int, int] = (0, 0)
     """What page faults of the whole machine had put into huge pages before the last reading, and after it."""

@@ -25,8 +25,8 @@ What is taken for granted, and can make a bracket miss the truth:
 - What ends below a process that lives on was its child, and was waited for: a grandchild whose parent ended, or one
   that is left a zombie, can have grown by more after its last reading.
 - No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
-- Twins fault one page at a time: huge pages are only seen where they make a member grow. None gives up pages that
-  others hold while their proportional sizes are read, which those read before it have more of then.
+- Twins that were read fault one page at a time: huge pages are only seen where they make one grow. None gives up pages
+  that others hold while their proportional sizes are read, which those read before it have more of then.
 - Where a sandbox forbids to ask whether a fork runs in its parent's memory, one that is as its parent is and has
   touched little adds nothing: none is left alone with pages that its parent has replaced.
 - Somebody has every page of an anonymous shared map in his page tables: those of one that ended stay, and are in no
@@ -229,6 +229,7 @@ class Tracker:
             life.file_seen, life.shared_seen = (0, life.file), (0, life.shared)
             life.reset_faults, life.is_unmarked = 0, True
             life.reset_huge = self._faulted[0].huge
+            life.newborn_huge = life.reset_huge, life.huge[1]
 
     def _parts(self, segments: Bracket) -> int:
         """How many things between which memory can go are read in turn."""
@@ -296,7 +297,12 @@ class Tracker:
         unread = faults - self.ended_faults_by_parent.get(parent, 0)
         if not faults or unread < 0:
             return UNTOLD_BYTES
-        return unread * PAGE_BYTES + self._faulted[1].huge - self._huge_base
+        return unread * PAGE_BYTES + self.huge_bytes
+
+    @property
+    def huge_bytes(self) -> int:
+        """What page faults of the whole machine have put into huge pages in the window, of which all may be its."""
+        return self._faulted[1].huge - self._huge_base
 
     def has_stale_families(self) -> bool:
         """Whether proportional sizes are worth their price: those read last don't hold any more."""
@@ -359,7 +365,7 @@ def tree_upper(
     these had waited for (`ru_maxrss`). `child_faults`: page faults of all. `faults_by_parent`: of those that each
     other process waited for which lives on, 0 where it did not, or the kernel was not to account for them.
     """
-    touched = max(0, child_faults - tracker.ended_faults) * PAGE_BYTES
+    touched = max(0, child_faults - tracker.ended_faults) * PAGE_BYTES + tracker.huge_bytes
     parents = {
         pid: tracker.touched_by_children(pid, told) for pid, told in faults_by_parent.items()
     }

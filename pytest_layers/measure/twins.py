@@ -41,12 +41,13 @@ class Twins:
         self._unread.pop(family, None)
         for life in lives:
             life.checked_anon, life.checked_faults = life.anon, life.faults
+            life.newborn_huge = None
 
     def upper(self, family: int, lives: list[Life], size: int | None) -> int:
         """Bound since the last reading, where `size` was read now, for the first time or again."""
         total = sum(life.upper for life in lives)
         if family in self._sizes:
-            added = self._left.get(family, 0) + sum(map(_added, lives))
+            added = self._left.get(family, 0) + sum(map(_added, lives)) + _added_newborn(lives)
             return min(total, self._sizes[family] + added)
         if size is None:
             return total
@@ -55,7 +56,8 @@ class Twins:
     def leave(self, life: Life, growth: int) -> None:
         """A member ended, and can have touched `growth` after its last reading."""
         if life.family in self._sizes:
-            self._left[life.family] = self._left.get(life.family, 0) + _added(life)
+            added = _added(life) + _added_newborn([life])
+            self._left[life.family] = self._left.get(life.family, 0) + added
             self._unread[life.family] = self._unread.get(life.family, 0) + growth
 
     @property
@@ -81,6 +83,12 @@ class Twins:
 def _added(life: Life) -> int:
     """Bytes by which it can have added to its family since the size was read: by faults, or by huge pages."""
     return max(_touched(life), life.unhidden - life.checked_anon)
+
+
+def _added_newborn(lives: list[Life]) -> int:
+    """Bytes in huge pages that those born since the size was read can have added before their first readings."""
+    spans = [life.newborn_huge for life in lives if life.newborn_huge]
+    return max(after for _, after in spans) - min(before for before, _ in spans) if spans else 0
 
 
 def _lost(life: Life, *, is_torn: bool = False) -> int:

@@ -462,6 +462,20 @@ class TestTwins:
         assert watched.bracket(largest=600, touched=0) == (600, 600)
         assert watched.bracket(largest=600, touched=70) == (600, 670)
 
+    def test_also_in_huge_pages(self, watched):
+        """Of which each is one page fault, of those that the kernel tells of waited children."""
+        twins = [reading(pid, 600, family=1) for pid in (1, 2)]
+        watched.read(*twins, proportional={1: 600}, faulted=huge(0))
+        watched.read(twins[0], faulted=huge(200))
+        assert watched.bracket(largest=600, touched=0) == (600, 800)
+
+    def test_what_two_took_in_huge_pages_before_they_were_first_read_counts(self, watched):
+        twins = [reading(pid, 600, family=1) for pid in (1, 2)]
+        watched.read(*twins, proportional={1: 600}, faulted=huge(0))
+        born = [reading(pid, 800, family=1) for pid in (3, 4)]
+        watched.read(*twins, *born, faulted=huge(400)).read(*twins, *born, faulted=huge(500))
+        assert watched.bracket(largest=800) == (800, 1000)
+
     def test_what_an_ended_twin_added_may_live_on_in_one_forked_from_it(self, watched):
         watched.read(*(reading(pid, 10, family=1) for pid in (1, 2)), proportional={1: 10})
         watched.read(reading(1, 10, family=1), reading(3, 40, family=1))
