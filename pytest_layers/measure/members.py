@@ -69,6 +69,8 @@ class Members:
             borrows = forks.borrows(process, self.who[pid].parent) if family else False
             if borrows:
                 continue
+            # Not told any more of one that ends meanwhile.
+            faults = process.minor_faults() if family else 0
             memory = process.memory()
             if memory is None:
                 self._forget(pid, cpu)
@@ -81,12 +83,28 @@ class Members:
                 if parent and forks.adds_nothing(memory, who.minor_faults, parent.memory):
                     continue
             spent = cpu.life_seconds(pid)
-            faults = process.minor_faults()
+            faults = max(faults, process.minor_faults())
             who = self.who[pid]
             image = (*who.image, who.started)
             readings[pid] = Reading(pid, memory, spent, faults, family, image, who.parent)
         self._images = {pid: self.who[pid].image for pid in readings}
         return list(readings.values())
+
+    def shared_with_unread(self, twins: list[Reading]) -> set[int]:
+        """Families of which one was forked that was not read, and is there or was waited for since."""
+        family_of = {one.pid: one.family for one in twins}
+        image_of = {self.who[one.pid].image: one.family for one in twins}
+        found = set()
+        for pid in self._walk():
+            who = system.identity(pid) if pid not in self.processes else None
+            if who is not None:
+                found |= {family_of.get(who.parent, 0), image_of.get(who.image, 0)}
+        for pid, family in family_of.items():
+            who = system.identity(pid)
+            waited = self.who[pid].children.minor_faults
+            if who is None or who.children.minor_faults != waited:
+                found.add(family)
+        return found
 
     def _families(self) -> dict[int, int]:
         """A number for every process whose image another one shares since a fork."""

@@ -13,7 +13,7 @@ from pytest_layers.measure import forks, machine, tree
 from pytest_layers.measure.cpu import Account, Demand
 from pytest_layers.measure.findings import Findings, PointFinding
 from pytest_layers.measure.host import system
-from pytest_layers.measure.life import STILL_BYTES, Reading, span
+from pytest_layers.measure.life import STILL_BYTES, UNTOLD_BYTES, Reading, span
 from pytest_layers.measure.members import Members
 from pytest_layers.measure.pagefaults import PageFaults
 from pytest_layers.measure.procfs import ChildUsage
@@ -264,6 +264,10 @@ class Sampler:
         if self._may_pass(self._blind_bytes):
             self._freeze(twins)
         found = forks.held(twins, self._members.processes)
+        if found and system.last_pid() != self._last_pid:
+            # A fork that was born meanwhile has a share of pages that is in no sum.
+            for family in found.keys() & self._members.shared_with_unread(twins):
+                found[family] = Bracket(found[family].lower_bytes, UNTOLD_BYTES)
         cost = time.thread_time() - before
         self._blind_bytes = int(cost * ALLOCATION_BYTES_PER_SECOND)
         self._proportional_due = now + cost / self._share / 4

@@ -38,7 +38,7 @@ What is taken for granted, and can make a bracket miss the truth:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -104,6 +104,8 @@ class Tracker:
     """The largest footprint that was read."""
     _marked: tuple[Life, int] = field(default_factory=lambda: (Life(0, ""), 0))
     """A process that was alone and had more by its mark: how much with the most file pages that it ever maps."""
+    _alone: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Of those that had no twin at the last reading: what they held, and their page faults."""
     _huge_base: int = 0
     _mapped: int = 0
     _doubtful_base: int = 0
@@ -129,9 +131,9 @@ class Tracker:
 
         `segments`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the tree's;
         those that appear in the window count in the upper bound alone. `faulted`: before `readings` and after them.
-        `proportional`: what a family holds, where it was read now. `reading_seconds`: from the first of them to the
-        last. A process that is missing from `readings` has ended. `opening`: the window begins with this one; so it
-        does with the first.
+        `proportional`: what a family holds, where it was read now, or how much at least. `reading_seconds`: from the
+        first of them to the last. A process that is missing from `readings` has ended. `opening`: the window begins
+        with this one; so it does with the first.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
@@ -140,8 +142,10 @@ class Tracker:
             life.is_gone = True
             del self.lives[life.pid]
         huge = faulted[0].huge, faulted[1].huge
+        known = frozenset(self.lives)
         for reading in readings:
             self._take(reading, (names or {}).get(reading.pid, ""), huge)
+        self._begin_families(known)
         if not self.samples:
             self._doubtful_base = doubtful_bytes
         appeared = max(0, doubtful_bytes - self._doubtful_base)
@@ -151,7 +155,8 @@ class Tracker:
         lower = self._lower(checked, segments, is_torn=self.is_torn and self.samples > 0)
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
-            self._twins.check(family, size.upper_bytes, members)
+            if size.upper_bytes < UNTOLD_BYTES:
+                self._twins.check(family, size.upper_bytes, members)
         if not self.samples:
             self._huge_base = faulted[0].huge
         if opening or not self.samples:
@@ -166,6 +171,8 @@ class Tracker:
         self.samples += 1
         self._seconds, self._segments, self._faulted = seconds, segments, faulted
         self._appeared = appeared
+        alone, _ = twins.split(self.lives.values())
+        self._alone = {life.pid: (life.anon, life.faults) for life in alone}
         self.timeline.draw(Point(seconds, lower, cpu_seconds))
 
     def start_later(self, seconds: float) -> None:
@@ -186,6 +193,17 @@ class Tracker:
         life.restart()
         life.see(before)
         life.see(after)
+
+    def _begin_families(self, known: Container[int]) -> None:
+        """Of one that was alone and its forks since then all is known: a fork adds nothing but what is touched."""
+        _, families = twins.split(self.lives.values())
+        for family, lives in families.items():
+            first, *more = sorted(lives, key=lambda life: life.pid not in known)
+            anon, faults = self._alone.get(first.pid, (0, 0))
+            born = [life for life in more if life.pid not in known]
+            is_parent = all(life.parent == first.pid for life in born)
+            if faults and first.pid in known and born == more and is_parent:
+                self._twins.begin(family, first, anon, faults)
 
     def gone(self, readings: list[Reading]) -> list[Life]:
         """What has ended since the last reading, also by running another program: then its mark began anew."""
@@ -257,7 +275,7 @@ class Tracker:
         total = segments.upper_bytes + sum(life.anon_most(is_torn=self.is_torn) for life in alone)
         for family, lives in families.items():
             apart = sum(life.anon_most(is_torn=self.is_torn) for life in lives)
-            total += checked[family].upper_bytes if family in checked else apart
+            total += min(apart, checked[family].upper_bytes) if family in checked else apart
         return total
 
     def _upper(

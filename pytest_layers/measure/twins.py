@@ -43,15 +43,22 @@ class Twins:
             life.checked_anon, life.checked_faults = life.anon, life.faults
             life.newborn_huge = None
 
+    def begin(self, family: int, parent: Life, anon: int, faults: int) -> None:
+        """All of its members but `parent` were forked from that since it was alone, with so much and so many faults."""
+        self._sizes[family] = anon
+        for known in (self._members, self._left, self._unread):
+            known.pop(family, None)
+        parent.checked_anon, parent.checked_faults = anon, faults
+
     def upper(self, family: int, lives: list[Life], size: int | None) -> int:
         """Bound since the last reading, where `size` was read now, for the first time or again."""
-        total = sum(life.upper for life in lives)
+        bounds = [sum(life.upper for life in lives)]
         if family in self._sizes:
             added = self._left.get(family, 0) + sum(map(_added, lives)) + _added_newborn(lives)
-            return min(total, self._sizes[family] + added)
-        if size is None:
-            return total
-        return min(total, size + sum(life.upper - life.anon * (not life.is_gone) for life in lives))
+            bounds.append(self._sizes[family] + added)
+        if size is not None:
+            bounds.append(size + sum(life.upper - life.anon * (not life.is_gone) for life in lives))
+        return min(bounds)
 
     def leave(self, life: Life, growth: int) -> None:
         """A member ended, and can have touched `growth` after its last reading."""

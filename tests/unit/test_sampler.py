@@ -585,6 +585,32 @@ class TestTwins:
         forked.poll()
         assert forked.findings().upper_bytes < 620 * MIB
 
+    @pytest.mark.parametrize("is_seen", [True, False])
+    def test_of_one_that_was_born_as_they_were_read_they_lack_its_share(
+        self, forked, monkeypatch, is_seen
+    ):
+        """It took 200 MiB of them, and is there, or has ended and was waited for."""
+        told = {ROOT: 200 * MIB, 11: 200 * MIB}
+
+        def shared_out(pid):
+            if is_seen:
+                forked.set(12, 600, image=7, parent=ROOT, faults=100)
+            who = forked.who[ROOT]
+            if not is_seen:
+                forked.who[ROOT] = who._replace(children=ChildUsage(minor_faults=100))
+            forked.last_pid = b"12"
+            return told.get(pid)
+
+        forked.set(11, 601, image=7, parent=ROOT, faults=10**6 + 512)
+        forked.poll(1.0)
+        monkeypatch.setattr(procfs, "proportional_bytes", shared_out)
+        forked.poll(1.0)
+        monkeypatch.setattr(procfs, "proportional_bytes", lambda _: None)
+        forked.set(11, 701, image=7, parent=ROOT, faults=10**6 + 512 + 25_600)
+        forked.memory[ROOT] = forked.memory[11]
+        forked.poll()
+        assert forked.findings().upper_bytes >= 800 * MIB
+
     def test_their_number_stays_where_one_is_born_with_a_lower_pid(self, world):
         world.set(ROOT, 600, image=7)
         world.set(11, 600, image=7, parent=ROOT)

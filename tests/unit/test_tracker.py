@@ -462,6 +462,30 @@ class TestTwins:
         assert watched.bracket(largest=600, touched=0) == (600, 600)
         assert watched.bracket(largest=600, touched=70) == (600, 670)
 
+    def test_a_fork_of_one_that_was_alone_adds_what_both_touched(self, watched):
+        watched.read(reading(1, 600, faults=1000))
+        forked = reading(2, 590, family=1, faults=512)._replace(parent=1)
+        watched.read(reading(1, 600, family=1, faults=1256), forked)
+        assert watched.bracket(touched=0) == (600, 603)
+
+    @pytest.mark.parametrize(
+        "first",
+        [
+            pytest.param([reading(1, 600, faults=1000), reading(9, 5)], id="another's"),
+            pytest.param([reading(1, 600)], id="page faults are not told"),
+            pytest.param(
+                [reading(pid, 600, family=1, faults=1000) for pid in (1, 3)], id="not alone"
+            ),
+        ],
+    )
+    def test_else_it_may_add_all_that_it_has(self, watched, first):
+        parent = 1 if len(first) == 1 or first[1].family else 9
+        watched.read(*first)
+        forked = reading(2, 590, family=1, faults=512)._replace(parent=parent)
+        others = [one for one in first[1:] if not one.family]
+        watched.read(reading(1, 600, family=1, faults=1256), forked, *others)
+        assert watched.bracket(touched=0)[1] >= 1190
+
     def test_also_in_huge_pages(self, watched):
         """Of which each is one page fault, of those that the kernel tells of waited children."""
         twins = [reading(pid, 600, family=1) for pid in (1, 2)]
