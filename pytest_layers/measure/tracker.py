@@ -38,7 +38,7 @@ What is taken for granted, and can make a bracket miss the truth:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -104,8 +104,6 @@ class Tracker:
     """The largest footprint that was read."""
     _marked: tuple[Life, int] = field(default_factory=lambda: (Life(0, ""), 0))
     """A process that was alone and had more by its mark: how much with the most file pages that it ever maps."""
-    _alone: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Of those that had no twin at the last reading: what they held, and their page faults."""
     _huge_base: int = 0
     _mapped: int = 0
     _doubtful_base: int = 0
@@ -137,15 +135,8 @@ class Tracker:
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
-        gone = self.gone(readings)
-        for life in gone:
-            life.is_gone = True
-            del self.lives[life.pid]
-        huge = faulted[0].huge, faulted[1].huge
-        known = frozenset(self.lives)
-        for reading in readings:
-            self._take(reading, (names or {}).get(reading.pid, ""), huge)
-        self._begin_families(known)
+        gone = self._part(readings)
+        self._take_all(readings, names or {}, (faulted[0].huge, faulted[1].huge))
         if not self.samples:
             self._doubtful_base = doubtful_bytes
         appeared = max(0, doubtful_bytes - self._doubtful_base)
@@ -153,10 +144,7 @@ class Tracker:
         self._bury(gone, upper, self._touchable(gap, faulted[1]))
         self.is_torn = reading_seconds > TORN_SECONDS and self._parts(segments) > 1
         lower = self._lower(checked, segments, is_torn=self.is_torn and self.samples > 0)
-        for family, size in checked.items():
-            members = [life for life in self.lives.values() if life.family == family]
-            if size.upper_bytes < UNTOLD_BYTES:
-                self._twins.check(family, size.upper_bytes, members)
+        self._check(checked)
         if not self.samples:
             self._huge_base = faulted[0].huge
         if opening or not self.samples:
@@ -171,9 +159,30 @@ class Tracker:
         self.samples += 1
         self._seconds, self._segments, self._faulted = seconds, segments, faulted
         self._appeared = appeared
-        alone, _ = twins.split(self.lives.values())
-        self._alone = {life.pid: (life.anon, life.faults) for life in alone}
         self.timeline.draw(Point(seconds, lower, cpu_seconds))
+
+    def _part(self, readings: list[Reading]) -> list[Life]:
+        """Take leave of those that have ended since the last reading."""
+        self._twins.note(self.lives.values())
+        gone = self.gone(readings)
+        for life in gone:
+            life.is_gone = True
+            del self.lives[life.pid]
+        return gone
+
+    def _take_all(
+        self, readings: list[Reading], names: Mapping[int, str], huge: tuple[int, int]
+    ) -> None:
+        for reading in readings:
+            self._take(reading, names.get(reading.pid, ""), huge)
+        self._twins.meet(self.lives.values())
+
+    def _check(self, checked: dict[int, Bracket]) -> None:
+        """Keep what families hold, where that is told."""
+        for family, size in checked.items():
+            members = [life for life in self.lives.values() if life.family == family]
+            if size.upper_bytes < UNTOLD_BYTES:
+                self._twins.check(family, size.upper_bytes, members)
 
     def start_later(self, seconds: float) -> None:
         """Times are told since so much later from now on."""
@@ -193,17 +202,6 @@ class Tracker:
         life.restart()
         life.see(before)
         life.see(after)
-
-    def _begin_families(self, known: Container[int]) -> None:
-        """Of one that was alone and its forks since then all is known: a fork adds nothing but what is touched."""
-        _, families = twins.split(self.lives.values())
-        for family, lives in families.items():
-            first, *more = sorted(lives, key=lambda life: life.pid not in known)
-            anon, faults = self._alone.get(first.pid, (0, 0))
-            born = [life for life in more if life.pid not in known]
-            is_parent = all(life.parent == first.pid for life in born)
-            if faults and first.pid in known and born == more and is_parent:
-                self._twins.begin(family, first, anon, faults)
 
     def gone(self, readings: list[Reading]) -> list[Life]:
         """What has ended since the last reading, also by running another program: then its mark began anew."""

@@ -32,6 +32,10 @@ class Twins:
         """What members that ended since had added: those forked from them have it still."""
         self._unread: dict[int, int] = {}
         """What they can have added after their last readings."""
+        self._known: dict[int, Life] = {}
+        """At the last reading."""
+        self._alone: dict[int, tuple[int, int]] = {}
+        """What those held then that had no twin, and their page faults."""
 
     def check(self, family: int, size: int, lives: list[Life]) -> None:
         """The proportional sizes of its living members add up to `size`, read after the readings of `lives`."""
@@ -43,12 +47,26 @@ class Twins:
             life.checked_anon, life.checked_faults = life.anon, life.faults
             life.newborn_huge = None
 
-    def begin(self, family: int, parent: Life, anon: int, faults: int) -> None:
-        """All of its members but `parent` were forked from that since it was alone, with so much and so many faults."""
-        self._sizes[family] = anon
-        for known in (self._members, self._left, self._unread):
-            known.pop(family, None)
-        parent.checked_anon, parent.checked_faults = anon, faults
+    def note(self, lives: Iterable[Life]) -> None:
+        """All there were at the last reading."""
+        alone, _ = split(lives)
+        self._known = {life.pid: life for life in lives}
+        self._alone = {life.pid: (life.anon, life.faults) for life in alone}
+
+    def meet(self, lives: Iterable[Life]) -> None:
+        """All there are now: of one that was alone, and its forks since then, all is known.
+
+        A fork adds nothing but what is touched.
+        """
+        for family, members in split(lives)[1].items():
+            old = [life for life in members if life is self._known.get(life.pid)]
+            born = [life for life in members if life is not self._known.get(life.pid)]
+            anon, faults = self._alone.get(old[0].pid, (0, 0)) if len(old) == 1 else (0, 0)
+            if faults and all(life.parent == old[0].pid for life in born):
+                self._sizes[family] = anon
+                for known in (self._members, self._left, self._unread):
+                    known.pop(family, None)
+                old[0].checked_anon, old[0].checked_faults = anon, faults
 
     def upper(self, family: int, lives: list[Life], size: int | None) -> int:
         """Bound since the last reading, where `size` was read now, for the first time or again."""
