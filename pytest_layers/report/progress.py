@@ -16,7 +16,7 @@ QUIET_SECONDS = 1.5
 
 
 class TerminalProgress:
-    """Rewrites one line on a terminal; elsewhere writes one line when the making takes long.
+    """Rewrites one line on a terminal; elsewhere, and below pytest 9, writes one line when the making takes long.
 
     pytest's own line goes on after it as it began: with the name of the file or test.
     """
@@ -43,7 +43,7 @@ class TerminalProgress:
     def waiting(self, folder: Path) -> Iterator[None]:
         """While a case waits for that of another session with this cache folder; once where no line is rewritten."""
         self.end()
-        if self._reporter is not None and (self._reporter.isatty or not self._has_waited):
+        if self._reporter is not None and (self._rewrites or not self._has_waited):
             self._show(f"waiting for the case of another session that keeps its data in {folder}")
         self._has_waited = True
         try:
@@ -63,6 +63,11 @@ class TerminalProgress:
         """None where there is no terminal, and until the session is configured."""
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
+    @property
+    def _rewrites(self) -> bool:
+        """`write_raw`, which pytest does not count as its own line, is new in pytest 9."""
+        return self._reporter.isatty and hasattr(self._reporter, "write_raw")
+
     def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
         """A case that runs in place is captured."""
         manager = self._config.pluginmanager.get_plugin("capturemanager")
@@ -72,14 +77,14 @@ class TerminalProgress:
         with self._uncaptured():
             if not self._shown:
                 self._leave_line()
-            if self._reporter.isatty:
+            if self._rewrites:
                 self._rewrite(line)
             elif not self._shown:
                 self._reporter.line(line)
         self._shown = True
 
     def _take_away(self) -> None:
-        if self._reporter.isatty:
+        if self._rewrites:
             self._rewrite("")
         write = self._reporter.write_raw if self._in_place else self._reporter.write
         write(self._head(), flush=True)
@@ -88,7 +93,7 @@ class TerminalProgress:
         """Go below pytest's own line, unless there is no more on it than can be written again."""
         writer = self._config.get_terminal_writer()
         width, head = writer.width_of_current_line, self._head()
-        self._in_place = self._reporter.isatty and width == len(head) < writer.fullwidth
+        self._in_place = self._rewrites and width == len(head) < writer.fullwidth
         if width and not self._in_place:
             self._reporter.line("")
 

@@ -212,14 +212,14 @@ def test_each_case_has_the_whole_timeout(suite):
     import time
 
     @pytest.mark.parametrize("number", range(3))
-    def test_slow(engine, number): time.sleep(1.5)
+    def test_slow(engine, number): time.sleep(2.1)
 
     def test_hangs(engine): time.sleep(60)
     """,
-        "--layers-timeout=4s",
+        "--layers-timeout=6s",
     )
     assert ran.outcomes == {"passed": 3, "failed": 1}
-    assert "stopped at the timeout of 4.00 s" in ran.case("test_hangs[far]").reason
+    assert "stopped at the timeout of 6.00 s" in ran.case("test_hangs[far]").reason
 
 
 def test_data_that_has_to_be_made_is_made_in_a_process_of_its_own(suite):

@@ -12,6 +12,9 @@ FOLDER = Path("/data") / "as long as a folder of somebody's cache may be"
 WAITS = f"waiting for the case of another session that keeps its data in {FOLDER}"
 WIDTH = 80
 TEST = "test_it.py::test_it "
+rewritten = pytest.mark.skipif(
+    not hasattr(pytest.TerminalReporter, "write_raw"), reason="no line is rewritten below pytest 9"
+)
 
 
 class Written(io.StringIO):
@@ -76,12 +79,14 @@ def test_what_is_made_at_once_is_not_worth_a_line(started):
     assert rows() == ["test_it.py"]
 
 
+@rewritten
 def test_on_a_terminal_a_line_is_rewritten(started, clock):
     progress, _, rows = started(tty=True)
     make(progress, clock, done=70)
     assert rows() == ["making sales: 70% (70 of 100 rows)"]
 
 
+@rewritten
 @pytest.mark.parametrize(
     ("arguments", "row"), [([], "test_it.py ."), (["-v"], f"{TEST}PASSED"), (["-q"], ".")]
 )
@@ -95,6 +100,7 @@ def test_on_a_terminal_nothing_is_left_of_it(started, clock, arguments, row):
     assert reporter.config.get_terminal_writer().width_of_current_line == len(row)
 
 
+@rewritten
 @pytest.mark.parametrize(
     ("arguments", "then"), [([], ["test_it.py .", "test_it.py ."]), (["-q"], [".", "."])]
 )
@@ -106,6 +112,7 @@ def test_tests_before_it_can_still_be_read(started, clock, arguments, then):
     assert rows() == then
 
 
+@rewritten
 def test_a_name_of_more_than_a_line_can_still_be_read(started, clock):
     progress, reporter, rows = started("-v", tty=True)
     name = "test_it.py::" + "long_" * 20
@@ -115,6 +122,7 @@ def test_a_name_of_more_than_a_line_can_still_be_read(started, clock):
     assert "".join(rows()[-2:]) == f"{name} PASSED"
 
 
+@rewritten
 def test_what_was_cut_off_is_not_left(started, clock):
     progress, reporter, rows = started(tty=True)
     make(progress, clock, done=70)
@@ -139,6 +147,7 @@ def test_elsewhere_each_data_set_has_one_line(started, clock, arguments, first, 
     assert rows() == [first, made[0], first, made[1], last]
 
 
+@rewritten
 def test_on_a_terminal_each_wait_is_shown_while_it_lasts_as_far_as_there_is_room(started):
     progress, _, rows = started(tty=True)
     for _ in range(2):
@@ -154,6 +163,19 @@ def test_elsewhere_the_first_wait_has_a_line(started, clock):
         with progress.waiting(FOLDER):
             pass
     assert sum(row.startswith("waiting for") for row in rows()) == 1
+
+
+def test_pytest_8_has_one_line_on_a_terminal_too(started, clock, monkeypatch):
+    monkeypatch.delattr(pytest.TerminalReporter, "write_raw", raising=False)
+    progress, reporter, rows = started(tty=True)
+    make(progress, clock)
+    for _ in range(2):
+        with progress.waiting(FOLDER):
+            pass
+    finish(reporter)
+    waits = [WAITS[at : at + WIDTH].rstrip() for at in range(0, len(WAITS), WIDTH)]
+    made = "making sales: 50% (50 of 100 rows)"
+    assert rows() == ["test_it.py", made, "test_it.py", *waits, "test_it.py ."]
 
 
 def test_without_a_terminal_nothing_is_said(pytester, clock):
