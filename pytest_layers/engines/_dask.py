@@ -13,9 +13,17 @@ from collections.abc import Callable
 from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from pytest_layers.engines._nodes import Nodes
+from pytest_layers.engines import _on_node
+from pytest_layers.engines._nodes import (
+    CALL_SECONDS,
+    REACH_SECONDS,
+    Nodes,
+    no_probe,
+    on_node,
+    open_lifeline,
+    reach,
+)
 from pytest_layers.errors import LayersError
 
 if TYPE_CHECKING:
@@ -23,9 +31,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 OPTION = "--layers-dask-scheduler"
-REACH_SECONDS = 5.0
-CALL_SECONDS = 30.0
-"""For all workers of the user's to answer."""
+_ROOT = "self"
 _SECONDS_TO_CLOSE = 5.0
 _SECONDS_TO_SETTLE = 60.0
 _SECONDS_TO_LOOK_AGAIN = 0.01
@@ -34,8 +40,6 @@ _SECONDS_TO_GIVE_BACK = {"jemalloc": 1.5}
 """For an allocator to return what was freed, by its name at Arrow; others do at once. jemalloc's pages go after a
 second, by a thread that sleeps in between (`dirty_decay_ms`, as Arrow sets it)."""
 _STILL_BYTES = 8 << 20
-_LINES = 1024
-"""Probes that may hold a line to this process."""
 _CONFIG = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
@@ -230,7 +234,7 @@ class Probes:
     def __init__(self, client: Any, address: str) -> None:
         """Measure the workers of `client`, which is connected to `address`."""
         self._client, self._address = client, address
-        self._own_host = _reach(address)
+        self._own_host = reach(OPTION, address)
         self._line: socket.socket | None = None
         self.found: list[dict[str, Any]] = []
 
@@ -240,15 +244,15 @@ class Probes:
         Raises:
             LayersError: one of them has no probe; the text says why.
         """
-        self._line = socket.create_server((self._own_host, 0), backlog=_LINES)
+        self._line = open_lifeline(self._own_host)
         host, port = self._line.getsockname()[:2]
-        self._nodes = Nodes(self._on_each_node, "self", lifeline=(host, port))
+        self._nodes = Nodes(self._on_each_node, _ROOT, lifeline=(host, port))
         self._on_error = "raise"
         try:
             self._nodes.begin()
         except Exception as error:  # whatever the library or the worker raises
             self.close()
-            raise LayersError(f"{OPTION}={self._address}: no probe there: {error!r}") from error
+            raise no_probe(OPTION, self._address, error) from error
 
     def end(self) -> None:
         """Close it. All workers are lost where the cluster is, or where the test closed the client."""
@@ -275,12 +279,10 @@ class Probes:
 
     def _threads(self) -> dict[str, int]:
         """The threads of each worker, by the name of its node."""
+        node_name = on_node(_on_node.node_name, _ROOT)
 
         def count(dask_worker: Any) -> tuple[str, int]:
-            import os
-            import socket
-
-            return f"{socket.gethostname()}:{os.getpid()}", dask_worker.state.nthreads
+            return node_name(), dask_worker.state.nthreads
 
         with contextlib.suppress(OSError):
             return dict(_ask(self._client, count).values())
@@ -306,7 +308,7 @@ def _connect(address: str) -> Any:
     """A client of the cluster at `address`, which must have workers."""
     from distributed import Client
 
-    _reach(address)
+    reach(OPTION, address)
     try:
         client = Client(address, timeout=REACH_SECONDS)
     except OSError as error:
@@ -315,16 +317,6 @@ def _connect(address: str) -> Any:
         client.close()
         raise LayersError(f"{OPTION}={address}: the cluster has no workers")
     return client
-
-
-def _reach(address: str) -> str:
-    """This machine's own address as the cluster sees it; tried first, for Dask is long about it."""
-    parts = urlsplit(address)
-    try:
-        with socket.create_connection((parts.hostname, parts.port), REACH_SECONDS) as line:
-            return str(line.getsockname()[0])
-    except OSError as error:
-        raise LayersError(f"{OPTION}={address}: nobody answers there ({error})") from None
 
 
 def _local_cluster(budget: Budget) -> Any:

@@ -1,34 +1,45 @@
-"""Probes on the nodes of a cluster of the user's: what the cases need there, in memory and cores.
+"""The user's own cluster: whether it answers, and the probes that measure its nodes.
 
 An engine says how to run a function once on every node, and which process on the node is the root of what belongs to
-it. The function carries this package's measuring code with it: nothing has to be installed on the nodes but Python.
+it. The measuring code of this package is sent along: nothing has to be installed on the nodes but Python.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import socket
 import uuid
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from pytest_layers.engines import _on_node
+from pytest_layers.errors import LayersError
 
 PACKAGE = Path(__file__).parents[1]
 BUNDLED = ("__init__.py", "records.py", "measure/*.py")
-START_SECONDS = 15.0
+REACH_SECONDS = 5.0
+"""For a cluster to take a connection."""
+CALL_SECONDS = 30.0
+"""For all nodes to answer."""
+PROBE_SECONDS = 15.0
 """For a probe to open its window, and to hand in its findings."""
+_WAITING_PROBES = 1024
+"""Connections from probes that may wait to be accepted: none ever is."""
 
+T = TypeVar("T")
 OnEachNode = Callable[[Callable[[], Any]], "list[Any]"]
 """Runs a function on every node, at least once, and gives what each call returned."""
 
 
 class Nodes:
-    """The probes of one engine. Figures are plain: `name`, `cores`, and `findings` as the sampler's JSON.
+    """The probes of one engine. What they found is plain: `name`, `cores`, and `findings` as the sampler's JSON.
 
-    `root`: which process a node's tree hangs from, seen from where the function runs: `self`, `parent`, or the name of
-    a program (`java`) to be found above it. `lifeline`: host and port on which the case's process listens, where a
-    root outlives it: a probe connects to it, and ends when the connection does.
+    `root`: the process that a node's tree hangs from, as in `_on_node`. `lifeline`: host and port on which the case's
+    process listens, where a root outlives it: a probe connects to it, and ends when the connection does.
     """
 
     def __init__(
@@ -36,22 +47,37 @@ class Nodes:
     ) -> None:
         self._on_each_node = on_each_node
         self._root = root
-        self._lifeline = [str(part) for part in lifeline or ()]
+        self._lifeline = tuple(str(part) for part in lifeline or ())
         self._token = ""
         self._started: set[str] = set()
 
     def begin(self) -> None:
         """Open a window on every node."""
         self._token = uuid.uuid4().hex[:12]
-        start = _starter(_bundle(), self._token, self._root, self._lifeline, START_SECONDS)
+        start = on_node(
+            _on_node.start, _bundle(), self._token, self._root, self._lifeline, PROBE_SECONDS
+        )
         self._started = set(filter(None, self._on_each_node(start)))
 
     def end(self) -> list[dict[str, Any]]:
         """Close it; gives what was found on each node. One that was lost has no findings."""
-        finish = _finisher(self._token, START_SECONDS)
+        finish = on_node(_on_node.finish, self._token, PROBE_SECONDS)
         found = [one for told in self._on_each_node(finish) for one in told]
         lost = self._started - {one["name"] for one in found}
         return [*found, *({"name": name, "findings": None} for name in sorted(lost))]
+
+
+def on_node(function: Callable[..., T], *args: Any) -> Callable[[], T]:
+    """A call of a function of `_on_node`, which carries that file's text to where it is run."""
+    source, name = Path(_on_node.__file__).read_text(encoding="utf-8"), function.__name__
+
+    def call() -> T:  # nested, so that libraries send its code, not a name to import
+        names = {"__name__": name}
+        exec(source, names)  # noqa: S102  (a file of this package)
+        result: T = names[name](*args)  # type: ignore[operator]
+        return result
+
+    return call
 
 
 def _bundle() -> str:
@@ -64,96 +90,32 @@ def _bundle() -> str:
     return base64.b64encode(data.getvalue()).decode()
 
 
-def _starter(
-    bundle: str, token: str, root: str, lifeline: list[str], seconds: float
-) -> Callable[[], str | None]:
-    """A function for the node, in one piece: it is sent by value, and sees nothing of this module."""
+def reach(option: str, address: str) -> str:
+    """This machine's own address as the cluster at `address` sees it: a URL, or `host:port`.
 
-    def start() -> str | None:
-        """Start the probe of this node; gives its name, or None where another call did it."""
-        import base64
-        import os
-        import shutil
-        import socket
-        import subprocess
-        import sys
-        import tempfile
-        import time
-        from pathlib import Path
+    It is asked first, since libraries try for minutes to reach a cluster that is not there.
 
-        def status(pid: int, key: str) -> str:
-            lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-            return next(line.split()[1] for line in lines if line.startswith(key))
-
-        owner = pid = os.getpid()
-        if root == "parent":
-            pid = os.getppid()
-        while root not in {"self", "parent"} and status(pid, "Name:") != root:
-            pid = int(status(pid, "PPid:"))
-        folder = Path(tempfile.gettempdir(), f"layers-probe-{token}-{pid}")
-        try:
-            folder.mkdir(mode=0o700)
-        except FileExistsError:
-            return None
-        name = f"{socket.gethostname()}:{pid}"
-        (folder / "name").write_text(name, encoding="utf-8")
-        (folder / "code.zip").write_bytes(base64.b64decode(bundle))
-        code = (
-            f"import sys; sys.path.insert(0, {str(folder / 'code.zip')!r}); "
-            "from pytest_layers.measure.probe import main; main()"
-        )
-        command = [sys.executable, "-I", "-S", "-c", code, str(folder), str(pid)]
-        watched = str(pid if root not in {"self", "parent"} else owner)
-        with (folder / "errors").open("wb") as errors:
-            subprocess.run(
-                [*command, watched, *lifeline],
-                check=True,
-                stdin=subprocess.DEVNULL,
-                stdout=errors,
-                stderr=errors,
-            )
-        last = time.monotonic() + seconds
-        while not (folder / "ready").exists():
-            if time.monotonic() > last:
-                told = (folder / "errors").read_text(encoding="utf-8", errors="replace")
-                shutil.rmtree(folder, ignore_errors=True)
-                raise TimeoutError(told)
-            time.sleep(0.005)
-        return name
-
-    return start
+    Raises:
+        LayersError: nobody answers there; the text names the `option` that gave the address.
+    """
+    parts = urlsplit(address if "//" in address else f"//{address}")
+    try:
+        with socket.create_connection((parts.hostname, parts.port), REACH_SECONDS) as line:
+            return str(line.getsockname()[0])
+    except OSError as error:
+        raise LayersError(f"{option}={address}: nobody answers there ({error})") from None
 
 
-def _finisher(token: str, seconds: float) -> Callable[[], list[dict[str, Any]]]:
-    def finish() -> list[dict[str, Any]]:
-        """Stop the probes of this node that nobody else has stopped; gives what they found."""
-        import json
-        import os
-        import shutil
-        import tempfile
-        import time
-        from pathlib import Path
+def open_lifeline(host: str) -> socket.socket:
+    """A socket that probes connect to; they end when it is closed, or this process is gone."""
+    return socket.create_server((host, 0), backlog=_WAITING_PROBES)
 
-        folders = list(Path(tempfile.gettempdir()).glob(f"layers-probe-{token}-*"))
-        mine = []
-        for folder in folders:
-            try:
-                (folder / "stop").touch(exist_ok=False)
-            except (FileExistsError, FileNotFoundError):
-                continue
-            mine.append(folder)
-        found = []
-        last = time.monotonic() + seconds
-        for folder in mine:
-            told = folder / "findings.json"
-            while not told.exists() and time.monotonic() < last:
-                time.sleep(0.005)
-            if told.exists():
-                name = (folder / "name").read_text(encoding="utf-8")
-                findings = json.loads(told.read_text(encoding="utf-8"))
-                cores = len(os.sched_getaffinity(0))
-                found.append({"name": name, "cores": cores, "findings": findings})
-            shutil.rmtree(folder, ignore_errors=True)
-        return found
 
-    return finish
+def no_probe(option: str, address: str, error: Exception) -> LayersError:
+    """What is raised where a window could not be opened on all nodes."""
+    return LayersError(f"{option}={address}: no probe there: {first_line(error)}")
+
+
+def first_line(error: Exception) -> str:
+    """Of its text, or its name where it has none."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

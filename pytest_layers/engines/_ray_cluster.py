@@ -6,18 +6,22 @@ core, beside which the probe runs. Ray ends actors with the job, so a probe that
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
 
-from pytest_layers.engines._nodes import Nodes
+from pytest_layers.engines import _on_node
+from pytest_layers.engines._nodes import (
+    CALL_SECONDS,
+    Nodes,
+    first_line,
+    no_probe,
+    on_node,
+    reach,
+)
 from pytest_layers.errors import LayersError
 
 OPTION = "--layers-ray-address"
-REACH_SECONDS = 5.0
-CALL_SECONDS = 30.0
-"""For all nodes to answer."""
+_ROOT = "parent"
 WARM_UP_SECONDS = 60.0
 """For workers to start: cores may be taken by somebody else."""
 _LINGER_SECONDS = 0.5
@@ -40,16 +44,12 @@ def connect(address: str) -> Any:
     """
     import ray
 
-    parts = urlsplit(f"//{address}")
-    try:
-        socket.create_connection((parts.hostname, parts.port), REACH_SECONDS).close()
-    except OSError as error:
-        raise LayersError(f"{OPTION}={address}: nobody answers there ({error})") from None
+    reach(OPTION, address)
     try:
         return ray.init(address=address, log_to_driver=False, logging_level="ERROR")
     except Exception as error:  # of many kinds
         raise LayersError(
-            f"{OPTION}={address}: no Ray there that has a node on this machine ({_told(error)})"
+            f"{OPTION}={address}: no Ray there that has a node on this machine ({first_line(error)})"
         ) from error
 
 
@@ -60,7 +60,7 @@ class RayNodes:
         """Have a worker started and warmed up for each core."""
         self._address = address
         self._actors: list[Any] = []
-        self._nodes = Nodes(self._on_each_node, "parent")
+        self._nodes = Nodes(self._on_each_node, _ROOT)
         self.found: list[dict[str, Any]] = []
         """What the last window gave."""
         self.cores = sum(_cpus(node) for node in _alive())
@@ -72,25 +72,16 @@ class RayNodes:
         Raises:
             LayersError: one of them has no probe; the text says why.
         """
-
-        def name() -> str:  # nested, so that nodes get its code, and need not import this module
-            import os
-            import socket
-
-            return f"{socket.gethostname()}:{os.getppid()}"
-
         nodes = _alive()
         self._actors = [_actor_on(node) for node in nodes]
         self._all_must_answer = True
         try:
-            names = self._on_each_node(name)
+            names = self._on_each_node(on_node(_on_node.node_name, _ROOT))
             self._cores = dict(zip(names, map(_cpus, nodes), strict=True))
             self._nodes.begin()
         except Exception as error:  # whatever the library or the node raises
             self.close()
-            raise LayersError(
-                f"{OPTION}={self._address}: no probe there: {_told(error)}"
-            ) from error
+            raise no_probe(OPTION, self._address, error) from error
 
     def end(self) -> None:
         """Close it. All nodes are lost where the test itself ended Ray."""
@@ -155,7 +146,7 @@ def _only_on(node: dict[str, Any]) -> Any:
 def _actor_on(node: dict[str, Any]) -> Any:
     import ray
 
-    class Caller:  # nested, as above
+    class Caller:  # nested, so that nodes get its code, and need not import this module
         def call(self, function: Callable[[], Any]) -> Any:
             return function()
 
@@ -185,8 +176,3 @@ def _warm_up() -> None:
     late = ray.wait(calls, num_returns=len(calls), timeout=WARM_UP_SECONDS)[1] if calls else ()
     for call in late:
         ray.cancel(call, force=True)
-
-
-def _told(error: Exception) -> str:
-    """The first line of its text, or its name."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,43 +10,29 @@ from __future__ import annotations
 
 import contextlib
 import json
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
+from pytest_layers.engines import _on_node
+from pytest_layers.engines._nodes import CALL_SECONDS, no_probe, on_node
 from pytest_layers.errors import LayersError
 
 OPTION = "--layers-spark-master"
 CONNECT = "sc://"
-REACH_SECONDS = 5.0
+ROOT = "java"
+"""The program that an executor is: the root of its node."""
 EXECUTOR_SECONDS = 60.0
 """For the cluster to start the first executor."""
 SETTLE_SECONDS = 1.0
 """Without another executor, until all are taken to be there."""
 COVER_SECONDS = 5.0
 """For tasks to come to every executor: cores may be taken by what a failed test left running."""
-CALL_SECONDS = 30.0
 LINGER_SECONDS = 0.5
 _RETRIES, _MOST_PAUSE_MILLISECONDS = 8, 5000
 """Of a call to a Spark Connect server: half a minute in all. By default a call to a dead one takes ten."""
-
-
-def reach(address: str) -> str:
-    """This machine's own address as that cluster sees it.
-
-    Raises:
-        LayersError: nobody answers at `address`.
-    """
-    parts = urlsplit(address)
-    try:
-        with socket.create_connection((parts.hostname, parts.port), REACH_SECONDS) as line:
-            return str(line.getsockname()[0])
-    except OSError as error:
-        raise LayersError(f"{OPTION}={address}: nobody answers there ({error})") from None
 
 
 def connect(address: str, settings: dict[str, str]) -> Any:
@@ -131,8 +117,7 @@ class Executors:
             yield
             self._session.removeTag(tag)
         except Exception as error:
-            told = str(error).strip().splitlines() or [type(error).__name__]
-            raise LayersError(f"{OPTION}={self._address}: no probe there: {told[0]}") from error
+            raise no_probe(OPTION, self._address, error) from error
         finally:
             timer.cancel()
 
@@ -179,24 +164,23 @@ class ConnectExecutors(Executors):
 
 def _task(function: Callable[[], Any]) -> Callable[[Any], Any]:
     """What a task does, in one piece: it is sent by value. Gives executor, its cores, and what was returned."""
+    node_name = on_node(_on_node.node_name, ROOT)
 
     def run(batches: Any) -> Iterator[Any]:
         import json
         import os
-        import socket
         from pathlib import Path
 
         import pyarrow as pa
 
         for _ in batches:  # read to its end, or else Spark ends this process, and starts another
             pass
-        pid = os.getppid()
-        while Path(f"/proc/{pid}/comm").read_text().strip() != "java":
-            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        name = node_name()
+        pid = name.rpartition(":")[2]
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
         where = words.index("--cores") + 1 if "--cores" in words else 0  # 0 in local mode
         cores = int(words[where]) if where else len(os.sched_getaffinity(0))
-        told = json.dumps([f"{socket.gethostname()}:{pid}", cores, function()])
+        told = json.dumps([name, cores, function()])
         yield pa.RecordBatch.from_pydict({"told": [told]})
 
     return run

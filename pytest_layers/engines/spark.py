@@ -37,7 +37,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import _java, _spark
-from pytest_layers.engines._nodes import Nodes
+from pytest_layers.engines._nodes import Nodes, open_lifeline, reach
 from pytest_layers.engines.base import Engine
 from pytest_layers.errors import LayersError
 
@@ -53,8 +53,6 @@ LEAST_HEAP_BYTES = 512 * _MIB
 MOST_HEAP_BYTES = 4096 * _MIB
 """Unless asked for: old garbage may fill the heap, so that a large one blurs what is measured."""
 
-_LINES = 1024
-"""Of probes, one from each executor, that wait to be taken up: nobody does."""
 _LOOPBACK = "127.0.0.1"
 _JVM = (
     "-XX:+UseSerialGC",
@@ -136,7 +134,7 @@ class Spark(Engine):
         from pyspark import sql
 
         self.namespace = sql
-        own = _spark.reach(budget.address) if budget.address else _LOOPBACK
+        own = reach(_spark.OPTION, budget.address) if budget.address else _LOOPBACK
         if budget.address.startswith(_spark.CONNECT):
             self.session = _spark.connect(budget.address, _SESSION_SETTINGS)
             self._watch(_spark.ConnectExecutors(self.session, budget.address), own)
@@ -157,9 +155,9 @@ class Spark(Engine):
     def _watch(self, executors: _spark.Executors, own: str = "") -> None:
         """Measure these. Where they outlive the case, probes hold a line to it, at its address `own`."""
         self._executors = executors
-        self._line = socket.create_server((own, 0), backlog=_LINES) if own else None
+        self._line = open_lifeline(own) if own else None
         at = self._line.getsockname()[:2] if self._line else None
-        self._nodes = Nodes(executors.on_each_node, "java", lifeline=at)
+        self._nodes = Nodes(executors.on_each_node, _spark.ROOT, lifeline=at)
         self.cores = sum(executors.cores.values())
         self.session.conf.set("spark.sql.shuffle.partitions", str(self.cores))
 
