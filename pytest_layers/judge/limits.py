@@ -141,17 +141,10 @@ def _bracket(limit: Limit, measurement: Measurement) -> Bracket:
 def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
     floor = parse_cores(limit.asked).resolve(ground.cores_given)
     least, most = measurement.cores_wanted_lower, measurement.cores_wanted_upper
-    given = f"{ground.cores_given} core{'s' * (ground.cores_given != 1)} given"
-    asked = f"the floor of {floor:.2f}" + (
-        f" ({limit.asked} of {given})" if "%" in limit.asked else ""
-    )
-    if floor > ground.cores_given:
-        text = f"{asked} can't be judged with {given}"
-        return Verdict(limit, "inconclusive", floor, most, text)
-    if measurement.cpu_seconds < LEAST_CPU_SECONDS:
-        work, enough = map(format_seconds, (measurement.cpu_seconds, LEAST_CPU_SECONDS))
-        text = f"{work} of CPU time is too short to judge cores by ({enough} at least); use a larger size"
-        return Verdict(limit, "inconclusive", floor, most, f"{asked}: {text}")
+    asked = floor_text(limit, floor, ground.cores_given)
+    obstacle = _floor_obstacle(floor, measurement, ground.cores_given)
+    if obstacle:
+        return Verdict(limit, "inconclusive", floor, most, f"{asked}{obstacle}")
     if least >= floor:
         text = f"{_wanted(least, measurement)} reach {asked} by {least - floor:.2f}"
         return Verdict(limit, "passed", floor, least, text)
@@ -165,6 +158,27 @@ def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
     margin = SHORT_MARGIN if measurement.cpu_seconds < SHORT_CPU_SECONDS else LONG_MARGIN
     outcome = "failed" if most < floor * (1 - margin) else "inconclusive"
     return Verdict(limit, outcome, floor, most, text, details)
+
+
+def floor_text(limit: Limit, floor: float, cores: int) -> str:
+    """A floor that a mark asks for, in the words of a verdict; with how it was written, where that is a share."""
+    share = f" ({limit.asked} of {given_text(cores)})" if "%" in limit.asked else ""
+    return f"the floor of {floor:.2f}{share}"
+
+
+def given_text(cores: int) -> str:
+    """`1 core given`, `2 cores given`."""
+    return f"{cores} core{'s' * (cores != 1)} given"
+
+
+def _floor_obstacle(floor: float, measurement: Measurement, cores: int) -> str:
+    """Why this measurement says nothing about a floor of cores, to come after its text; empty where it does."""
+    if floor > cores:
+        return f" can't be judged with {given_text(cores)}"
+    if measurement.cpu_seconds < LEAST_CPU_SECONDS:
+        work, enough = map(format_seconds, (measurement.cpu_seconds, LEAST_CPU_SECONDS))
+        return f": {work} of CPU time is too short to judge cores by ({enough} at least); use a larger size"
+    return ""
 
 
 def _wanted(cores: float, measurement: Measurement) -> str:

@@ -19,6 +19,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from pytest_layers.judge.limits import floor_text, given_text
 from pytest_layers.records import Limit, Measurement, Pace, Pair, Speedup, Verdict
 from pytest_layers.units import format_seconds, parse_speedup
 
@@ -36,7 +37,7 @@ def obstacle(limit: Limit, measurement: Measurement) -> str:
     if measurement.nodes:
         return f"{_asked(limit, cores)} can't be judged on a cluster that has cores of its own"
     if cores == 1 or _floor(limit, cores) > cores:
-        return f"{_asked(limit, cores)} can't be judged with {_given(cores)}"
+        return f"{_asked(limit, cores)} can't be judged with {given_text(cores)}"
     if measurement.wall_seconds < LEAST_WALL_SECONDS:
         wall, least = format_seconds(measurement.wall_seconds), format_seconds(LEAST_WALL_SECONDS)
         text = f"{wall} is too short to judge a speed-up by ({least} at least); use a larger size"
@@ -47,9 +48,11 @@ def obstacle(limit: Limit, measurement: Measurement) -> str:
 def of_pairs(pairs: Sequence[Pair], cores: int) -> Speedup:
     """What `LEAST_PAIRS` to `MOST_PAIRS` pairs on one and on `cores` cores, two or more, say together."""
     factor = math.exp(statistics.fmean(math.log(_ratio(pair)) for pair in pairs))
-    lower, _ = _interval([_least(pair.one_core, 1) / pair.all_cores.wall_seconds for pair in pairs])
+    lower, _ = _interval(
+        [_least_wall_seconds(pair.one_core, 1) / pair.all_cores.wall_seconds for pair in pairs]
+    )
     _, upper = _interval(
-        [pair.one_core.wall_seconds / _least(pair.all_cores, cores) for pair in pairs]
+        [pair.one_core.wall_seconds / _least_wall_seconds(pair.all_cores, cores) for pair in pairs]
     )
     return Speedup(tuple(pairs), factor, lower, upper, serial_share(factor, cores))
 
@@ -100,7 +103,7 @@ def _ratio(pair: Pair) -> float:
     return pair.one_core.wall_seconds / pair.all_cores.wall_seconds
 
 
-def _least(pace: Pace, cores: int) -> float:
+def _least_wall_seconds(pace: Pace, cores: int) -> float:
     """The least wall seconds that this run can have needed, had its threads had the cores for themselves."""
     unhindered = pace.wall_seconds - pace.wait_seconds
     return min(pace.wall_seconds, max(pace.cpu_seconds / cores, unhindered, LEAST_WALL_SECONDS))
@@ -118,12 +121,7 @@ def _floor(limit: Limit, cores: int) -> float:
 
 
 def _asked(limit: Limit, cores: int) -> str:
-    share = f" ({limit.asked} of {_given(cores)})" if "%" in limit.asked else ""
-    return f"the floor of {_floor(limit, cores):.2f}{share}"
-
-
-def _given(cores: int) -> str:
-    return f"{cores} core{'s' * (cores != 1)} given"
+    return floor_text(limit, _floor(limit, cores), cores)
 
 
 def _how_long(found: Speedup, cores: int) -> str:
