@@ -93,7 +93,7 @@ class Runner:
 
     def _run(self, item: pytest.Item, plan: Plan) -> tuple[Attempt, list[pytest.TestReport]]:
         """The last attempt, and the reports of the case."""
-        runs: list[repeats.Run] = []
+        runs: list[repeats.Verdicts] = []
         attempts = 0
         while True:
             attempt = self._attempt(item, plan, finer=attempts > 0)
@@ -118,7 +118,7 @@ class Runner:
         plan: Plan,
         attempt: Attempt,
         measurement: Measurement | None,
-        runs: Sequence[repeats.Run],
+        runs: Sequence[repeats.Verdicts],
         attempts: int = 1,
     ) -> CaseResult:
         return CaseResult(
@@ -135,7 +135,7 @@ class Runner:
         )
 
     def _is_open(
-        self, attempt: Attempt, measurement: Measurement | None, runs: Sequence[repeats.Run]
+        self, attempt: Attempt, measurement: Measurement | None, runs: Sequence[repeats.Verdicts]
     ) -> bool:
         """Whether to run the case once more: after anything but a pass in a kept engine, in doubt elsewhere."""
         if attempt.exit_reason is not None:

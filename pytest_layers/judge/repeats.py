@@ -18,11 +18,11 @@ BROKEN_RUNS = 2
 """Runs that a floor must be broken in."""
 ONCE_ONLY = "; that was so in one run only"
 
-Run = Sequence[Verdict]
-"""The verdicts on one run of a case."""
+Verdicts = Sequence[Verdict]
+"""Those on one run of a case."""
 
 
-def worth_repeating(runs: Sequence[Run], cpu_seconds: float, cores_given: int) -> bool:
+def worth_repeating(runs: Sequence[Verdicts], cpu_seconds: float, cores_given: int) -> bool:
     """Whether a further run, read more finely, may settle a verdict; `cpu_seconds` are the last run's."""
     settled = together(runs)
     if any(v.outcome == "failed" and v.limit.kind != "min_cores" for v in settled):
@@ -36,13 +36,13 @@ def worth_repeating(runs: Sequence[Run], cpu_seconds: float, cores_given: int) -
     return bool(doubtful)
 
 
-def together(runs: Sequence[Run]) -> tuple[Verdict, ...]:
+def together(runs: Sequence[Verdicts]) -> tuple[Verdict, ...]:
     """One verdict on each limit, by all runs: a failure, else a pass, else the last doubt; on a floor as above."""
     limits = dict.fromkeys(verdict.limit for run in runs for verdict in run)
     return tuple(_of_limit(limit, runs) for limit in limits)
 
 
-def _of_limit(limit: Limit, runs: Sequence[Run]) -> Verdict:
+def _of_limit(limit: Limit, runs: Sequence[Verdicts]) -> Verdict:
     found = [
         (number, verdict)
         for number, run in enumerate(runs, 1)
