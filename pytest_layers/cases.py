@@ -13,6 +13,7 @@ from pytest_layers import marks, state
 from pytest_layers.engines.catalog import Catalog, Choice, skip_reason
 from pytest_layers.errors import LayersError
 from pytest_layers.records import Case, Limit
+from pytest_layers.units import Size
 
 ENGINE, SIZE, WINDOW = "_layers_engine", "_layers_size", "_layers_window"
 """Fixtures behind the public ones. A test whose own `engine` fixture hides ours does not have them."""
@@ -91,25 +92,26 @@ def plan_of(item: pytest.Item) -> Plan | None:
         marks.check_place(item, name, missing=None if fixture in fixtures else public)
     if not _is_case(item, fixtures):
         return None
-    config = item.config
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    engine, size = parameters.get(ENGINE), parameters.get(SIZE)
-    catalog = config.stash[state.CATALOG]
+    engine, catalog = parameters.get(ENGINE), item.config.stash[state.CATALOG]
     limits = marks.limits_of(
         item,
         engine=engine,
         engines=catalog.names,
         has_engine=ENGINE in fixtures,
         has_data=DATA in fixtures,
-        settings=config.stash[state.SETTINGS],
+        settings=item.config.stash[state.SETTINGS],
     )
-    case = Case(
+    return Plan(_case(item, catalog, engine, parameters.get(SIZE)), limits, item.path)
+
+
+def _case(item: pytest.Item, catalog: Catalog, engine: str | None, size: Size | None) -> Case:
+    return Case(
         nodeid=f"{item.nodeid.partition('::')[0]}::{state.id_in_file(item)}",
         engine=engine,
         layer=catalog.get(engine).layer if engine else None,
         size=size.name if size else None,
     )
-    return Plan(case, limits, item.path)
 
 
 def _is_case(item: pytest.Item, fixtures: Any) -> bool:

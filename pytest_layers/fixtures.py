@@ -130,25 +130,14 @@ def engine(
     `session` is DuckDB's connection, the client of Dask (also of `modin-dask`), Ray's context, the
     `SparkSession`; None on the others.
     """
-    from pytest_layers.measure.machine import memory_limit_bytes
-
     stash = request.config.stash
-    keeps, engine = stash.get(state.KEEPS, False), stash.get(state.KEPT, None)
-    is_new = engine is None
-    if engine is None:
-        settings = stash[state.SETTINGS]
-        engine = _layers_engine()
-        engine.cores = _layers_engine.usable_cores(settings.cores)
-        folder = stash[state.TEMP_DIR]
-        budget = settings.budget(_layers_engine, folder, memory_limit_bytes())
-        for name, value in _layers_engine.environment(budget).items():  # new to a case in place
-            monkeypatch.setenv(name, value)
-        engine.start(budget)
+    keeps, kept = stash.get(state.KEEPS, False), stash.get(state.KEPT, None)
+    engine = _started(_layers_engine, stash, monkeypatch) if kept is None else kept
     try:
         _layers_window.watch(engine)
         warm = _layers_store.sales(WARM_UP_ROWS, engine.format).dataset
         engine.collect(engine.scan(warm))
-        if keeps and is_new:
+        if keeps and kept is None:
             _layers_window.ready()
         yield engine
     finally:
@@ -156,6 +145,20 @@ def engine(
             stash[state.KEPT] = engine
         else:
             engine.stop()
+
+
+def _started(kind: type[Engine], stash: pytest.Stash, monkeypatch: pytest.MonkeyPatch) -> Engine:
+    """A new engine of this kind, within the budget that the settings give it."""
+    from pytest_layers.measure.machine import memory_limit_bytes
+
+    settings = stash[state.SETTINGS]
+    budget = settings.budget(kind, stash[state.TEMP_DIR], memory_limit_bytes())
+    engine = kind()
+    engine.cores = kind.usable_cores(settings.cores)
+    for name, value in kind.environment(budget).items():  # set before, but for a case in place
+        monkeypatch.setenv(name, value)
+    engine.start(budget)
+    return engine
 
 
 @pytest.fixture

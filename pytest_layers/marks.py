@@ -179,12 +179,7 @@ def _limit(
     from pytest_layers.records import Limit
 
     own = _OWN[mark.name]
-    of = given.get("of", OF[0]) if "of" in own else ""
-    if "of" in own and of not in OF:
-        close = guess(str(of), OF)
-        raise ValueError(
-            f"of={of!r} is not accepted{close}; write of='growth', of='total' or of='node'"
-        )
+    of = _checked_of(given.get("of", OF[0])) if "of" in own else ""
     floors = {"min_cores": _floor_text, "min_speedup": _factor_text}
     check = floors.get(mark.name, _amount_text)
     checked = {name: check(value, has_data) for name, value in per_engine.items()}
@@ -193,6 +188,15 @@ def _limit(
     asked = check(given.get(own[0]), has_data)
     asked = checked.get(engine, asked) if engine else asked
     return (mark.name, of), None if asked is None else Limit(mark.name, asked, of)
+
+
+def _checked_of(of: Any) -> str:
+    if of not in OF:
+        close = guess(str(of), OF)
+        raise ValueError(
+            f"of={of!r} is not accepted{close}; write of='growth', of='total' or of='node'"
+        )
+    return str(of)
 
 
 def _split(

@@ -50,7 +50,7 @@ WHERE_LIMITS = frozenset({"memory_ceiling", "min_cores"})
 """Kinds of limits whose failure names a line."""
 
 Progress = Callable[[str, int, int], None]
-Lines = Callable[[Plan, Attempt], judge.StopLines]
+StopLinesOf = Callable[[Plan, Attempt], judge.StopLines]
 """Where a case is to be stopped, by what is known of its data."""
 
 
@@ -69,10 +69,10 @@ class Kept:
 class Processes:
     """Runs one case after the other; at most one engine is kept at a time."""
 
-    def __init__(self, config: pytest.Config, lines: Lines, progress: Progress) -> None:
+    def __init__(self, config: pytest.Config, stop_lines: StopLinesOf, progress: Progress) -> None:
         self._config = config
         self._settings = config.stash[state.SETTINGS]
-        self._lines = lines
+        self._stop_lines = stop_lines
         self._progress = progress
         self._ram_bytes = machine.memory_limit_bytes()
         self._kept: Kept | None = None
@@ -159,11 +159,11 @@ class Processes:
         """Take the messages of one case."""
         started = time.monotonic()
         try:
-            self._draw_lines(supervised, plan, attempt)
+            self._tell_stop_lines(supervised, plan, attempt)
             for message in supervised.messages():
                 self._take(attempt, message)
                 if message["kind"] == "data":
-                    self._draw_lines(supervised, plan, attempt)
+                    self._tell_stop_lines(supervised, plan, attempt)
         finally:
             attempt.seconds = time.monotonic() - started
 
@@ -173,9 +173,9 @@ class Processes:
             return ()
         return str(self._config.rootpath), str(plan.path.parent)
 
-    def _draw_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
+    def _tell_stop_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
         """Tell the supervisor where this case is to be stopped."""
-        lines = self._lines(plan, attempt)
+        lines = self._stop_lines(plan, attempt)
         supervised.stop_at(growth_bytes=lines.growth_bytes, total_bytes=lines.total_bytes)
 
     def _job(
@@ -192,33 +192,37 @@ class Processes:
         Raises:
             ChildFailed: nothing can be written for the case.
         """
-        invocation = self._config.invocation_params
         settings = replace(self._settings, cores=cores or self._settings.cores)
-        args = [*map(str, invocation.args), *self._own_arguments()]
-        if cores:
-            args.append(f"--layers-cores={cores}")
         with launch.case_folder() as temp_dir:
-            command = launch.child_command(
-                state.full_id(item),
-                args,
-                program=sys.argv[0],
-                temp_dir=temp_dir,
-                files=_files_of_engine(item, plan) if keep else (),
-                roots=self._team_folders(plan),
-            )
             return Job(
                 temp_dir=str(temp_dir),
                 spill_dir=spill_dir_in(str(temp_dir)),
-                command=command,
+                command=self._command(item, plan, temp_dir, cores=cores, keep=keep),
                 environment=self._environment(plan, settings, temp_dir),
-                folder=str(invocation.dir),
-                cores=_places(settings.cores),
+                folder=str(self._config.invocation_params.dir),
+                cores=_core_numbers(settings.cores),
                 timeout_seconds=self._settings.timeout_seconds,
                 output=launch.terminal_descriptors() if self._prints() else (),
                 reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
                 hard_limit_bytes=settings.hard_limit,
                 share=FINER_SHARE if finer else SHARE,
             )
+
+    def _command(
+        self, item: pytest.Item, plan: Plan, temp_dir: Path, *, cores: int, keep: bool
+    ) -> tuple[str, ...]:
+        """How the case's process is started: with the arguments of this session, and some more."""
+        arguments = [*map(str, self._config.invocation_params.args), *self._own_arguments()]
+        if cores:
+            arguments.append(f"--layers-cores={cores}")
+        return launch.child_command(
+            state.full_id(item),
+            arguments,
+            program=sys.argv[0],
+            temp_dir=temp_dir,
+            files=_files_of_engine(item, plan) if keep else (),
+            roots=self._team_folders(plan),
+        )
 
     def _prints(self) -> bool:
         """Whether tests print straight to the terminal (`-s`, `-p no:capture`)."""
@@ -316,7 +320,7 @@ def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys([str(plan.path), *paths]))
 
 
-def _places(cores: int) -> tuple[int, ...]:
+def _core_numbers(cores: int) -> tuple[int, ...]:
     """The numbers of the cores to run on, where fewer are given than there are and it can be held; empty otherwise."""
     if not machine.can_hold_to_cores():
         return ()

@@ -81,7 +81,16 @@ class Supervisor:
             if descriptor >= 0:
                 self._inbox.add(descriptor)
         kernel.raise_file_limit()
-        root = self._job.attach or self._pid
+        self._watch_tree(self._job.attach or self._pid)
+        self._set_deadline()
+        try:
+            while not self._over:
+                self._turn()
+        finally:
+            self._finish()
+
+    def _watch_tree(self, root: int) -> None:
+        """Have the tree below `root` read, stopped at its lines, and asked which code it runs."""
         spill = Spill(self._job.spill_dir)
         self._sampler = Sampler(
             root, self._segments, self._walk, spill=spill, share=self._job.share
@@ -93,12 +102,6 @@ class Supervisor:
         )
         self._brake.set()
         self._where = Where(root, self._sampler)
-        self._set_deadline()
-        try:
-            while not self._over:
-                self._turn()
-        finally:
-            self._finish()
 
     def _set_deadline(self) -> None:
         if self._job.timeout_seconds:
