@@ -1,4 +1,4 @@
-"""Exceptions, and the wording of "unknown X, did you mean Y"; the plugin words them for pytest."""
+"""Exceptions, and the wording of "unknown X, did you mean Y"; `plugin.py` turns them into pytest's own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class EngineNotRunnable(LayersError):  # noqa: N818  (it is a state of the machi
 
 
 class ChildFailed(LayersError):  # noqa: N818
-    """The process of a case could not be started or spoke out of turn."""
+    """The process of a case could not be started, or its supervisor ended early."""
 
 
 def guess(word: str, known: Iterable[str]) -> str:

@@ -44,7 +44,7 @@ class Budget:
     temp_dir: str
     """A folder of the case's own, removed when the case ends."""
     address: str = ""
-    """Of a cluster of the user's to connect to; one is started where empty."""
+    """Of the user's own cluster, to connect to; the engine starts one where empty."""
     heap_bytes: int = 0
     """For the heap of a JVM; derived from `memory_bytes` where 0."""
     store_bytes: int = 0
@@ -163,7 +163,7 @@ class CodeLine:
 
 @dataclass(frozen=True)
 class Node:
-    """What one node of a cluster of the user's needed within the window, for the engine's processes there."""
+    """What the engine's processes on one node of the user's own cluster needed within the window."""
 
     name: str
     """Host and process that the node's tree hangs from."""
@@ -205,9 +205,9 @@ class Speedup:
     """Of the wall times as they were."""
     lower: float
     upper: float
-    """Ends of the interval that holds the factor there is without neighbours; `judge.speedup` says how."""
+    """Ends of an interval that holds the factor as it is without busy neighbours; `judge.speedup` says how."""
     serial_share: float
-    """What of the work one core alone does, by Amdahl's law for `factor`."""
+    """The share of the work that only one core does, by Amdahl's law for `factor`."""
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class Measurement:
     total: Bracket
     """Peak footprint of the tree: anonymous + shared (once) + swap; with nodes, the sum of it and of their peaks."""
     growth: Bracket
-    """`total` less the footprint when the window began; upper end: less what a kept engine had when it had started."""
+    """`total` less the footprint when the window began; upper end: less that when a kept engine had started."""
     file_bytes: int
     """Largest amount of mapped file pages seen; the kernel can drop the clean ones, so they are not judged."""
     shared_bytes: int
@@ -244,7 +244,7 @@ class Measurement:
     """Written to disk because memory did not hold it: by the engine's own count, or by the files seen in its
     spill folder, whichever is more."""
     nodes: tuple[Node, ...] = ()
-    """Of a cluster of the user's; their memory and CPU seconds are in the sums above."""
+    """Of the user's own cluster; their memory and CPU seconds are in the sums above."""
     lost_nodes: tuple[str, ...] = ()
     """Nodes that ended within the window, with all that was read of them."""
     native: dict[str, float] = field(default_factory=dict)

@@ -11,11 +11,11 @@ from pytest_layers.records import Measurement, Survival
 from pytest_layers.units import format_bytes
 
 _WORKER = re.compile(r"KilledWorker|WorkerCrashedError|ActorDiedError|Worker.{0,80}\b(died|killed)")
-"""How Dask and Ray tell that a process of theirs is gone."""
+"""How Dask and Ray say that one of their processes has died."""
 _MEMORY = re.compile(
     r"MemoryError|OutOfMemory|out of memory|bad_alloc|cannot allocate", re.IGNORECASE
 )
-"""How Python, Arrow, Java, DuckDB, Ray and the C++ library tell that they got no more."""
+"""How Python, Arrow, Java, DuckDB, Ray and the C++ library say that they got no more memory."""
 _STOPPED = {
     "hard_limit": "stopped at the limit by the supervisor",
     "memory": "stopped far past its memory ceiling",

@@ -2,6 +2,6 @@
 
 - `sales.py`: row *i* of the built-in data set, from the seed and *i* alone
 - `formats.py`: a stream of record batches to Parquet, Arrow IPC and HDF5 files, and their sizes
-- `fingerprint.py`: what data of a test's own are found again by
+- `fingerprint.py`: digests by which a test's own data are found again
 - `store.py`: data sets made once, found again, and removed when they take too much room
 """

@@ -1,4 +1,4 @@
-"""What data are found again by: the function that makes them, and the values that it was given."""
+"""Fingerprints, by which data are found again: of the function that makes them, and of the values it was given."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def digest(*parts: object) -> str:
-    """Of what has a short `repr` that tells all of it."""
+    """A short hash of parts, each with a short `repr` that shows all of its content."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
 def of_function(batches: Callable[..., object]) -> str:
-    """Of the source of a function, and of the values that it closes over or was bound to.
+    """A digest of the source of a function, and of the values that it closes over or was bound to.
 
     Raises:
         LayersError: it is written in no file, or a value can't be told from another one.
@@ -44,7 +44,7 @@ def of_function(batches: Callable[..., object]) -> str:
 
 
 def _contents(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    """A digest of each value by name. Not of its `repr`, which leaves out what is long, or tells where it lies."""
+    """A digest of each value by name. Not of its `repr`, which may cut what is long, or show an address."""
     return sorted((name, _digest_of(name, value)) for name, value in values.items())
 
 
@@ -63,7 +63,7 @@ def _digest_of(name: str, value: object) -> str:
 
 
 class _Contents(pickle.Pickler):
-    """Of what is given in another order or place each time, what stays the same."""
+    """Pickles the same bytes in each process, also for what has another order or address there."""
 
     def persistent_id(self, given: object) -> object:
         """Sets in order, functions by their source, modules by name; all else as it is."""

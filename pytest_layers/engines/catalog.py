@@ -144,11 +144,6 @@ def skip_reason(engine: type[Engine]) -> str | None:
     return f"{obstacle}; {engine.mend()}" if obstacle else None
 
 
-def engine_name(keyword: str) -> str:
-    """The engine that a mark's keyword stands for: `modin-ray` of `modin_ray`."""
-    return keyword.replace("_", "-")
-
-
 def _answers_to(engine: type[Engine], name: str) -> bool:
     if name == "local":
         return LAYERS.index(engine.layer) < LAYERS.index("parallel") and not engine.starts_processes

@@ -75,7 +75,7 @@ def make(above: Iterable[Path], supervisor: int, limit_bytes: int) -> Cgroup | N
 
 
 def remove_of(above: Iterable[Path], supervisor: int) -> None:
-    """Remove the cgroup that a supervisor made which was killed."""
+    """Remove the cgroup that a supervisor had made before it was killed."""
     parent = _handed_over(above)
     if parent is not None:
         Cgroup(_folder_in(parent, supervisor)).remove()

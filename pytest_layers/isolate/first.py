@@ -17,7 +17,7 @@ from pytest_layers.measure.host import EXACT
 
 @dataclass
 class First:
-    """It, and the supervisor's ends of its pipes."""
+    """The process, and the supervisor's ends of its pipes."""
 
     process: subprocess.Popen[bytes]
     wire_in: int
@@ -62,7 +62,7 @@ def start(job: Job, cgroup: Cgroup | None) -> First:
 
 
 def _prepared(job: Job, cgroup: Cgroup | None) -> dict[str, Any]:
-    """How `subprocess.Popen` is to prepare it; Windows can't."""
+    """What `subprocess.Popen` runs before it; Windows can't."""
     return {} if sys.platform == "win32" else {"preexec_fn": lambda: _prepare(job, cgroup)}
 
 

@@ -29,7 +29,7 @@ def end_with_parent() -> None:
 
 
 def wake_on_time() -> None:
-    """Short sleeps end when they should: timers of this process are not lumped together."""
+    """Short sleeps end in time: the kernel does not put off this process's timers to join them with others."""
     _prctl(_TIMER_SLACK, 1000)
 
 

@@ -14,7 +14,7 @@ from pytest_layers.measure.host import EXACT
 
 PIECE_BYTES = 65536
 CLOSED: tuple[type[OSError], ...] = (OSError,) if sys.platform == "win32" else (BrokenPipeError,)
-"""What writing raises where nobody reads any more: on Windows EINVAL, of no class of its own."""
+"""What writing raises where nobody reads any more: on Windows EINVAL, which has no class of its own."""
 
 
 def lend(descriptor: int) -> int:
@@ -65,13 +65,13 @@ class Inbox:
         self._open.remove(descriptor)
 
     def wait(self, seconds: float) -> list[tuple[int, bytes]]:
-        """What came by each; nothing after `seconds` in which none came. An empty piece is the end of its pipe."""
+        """What came by each pipe; nothing if none came for `seconds`. An empty piece is the end of its pipe."""
         ready, _, _ = select.select(self._open, [], [], seconds)
         return [(descriptor, os.read(descriptor, PIECE_BYTES)) for descriptor in ready]
 
 
 class ThreadedInbox(Inbox):
-    """The same where pipes can't be waited for, as on Windows: a thread reads each."""
+    """The same where `select` takes no pipes, as on Windows: a thread reads each."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,7 +19,7 @@ from pytest_layers.records import from_json, spill_dir_in
 class Place(contextlib.AbstractContextManager["Place"]):
     """The window of one case in this process; `findings` are there when it has ended.
 
-    To enter it raises ChildFailed where no supervisor can be started.
+    Entering it raises `ChildFailed` where no supervisor can be started.
     """
 
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
@@ -67,14 +67,14 @@ class Place(contextlib.AbstractContextManager["Place"]):
         """No engine is kept here."""
 
     def begin(self) -> None:
-        """From now on."""
+        """Have the window begin."""
         if self._engine is not None:
             self._engine.begin_window()
         self.is_open = True
         self._wire.begin()
 
     def end(self) -> None:
-        """Until now."""
+        """Have the window end, and take what was found."""
         self.is_open = False
         self._wire.end()
         message = next(self._supervised.messages())

@@ -25,7 +25,7 @@ GROWN_SHARE, GROWN_BYTES = 0.1, 2**20
 
 
 class Where:
-    """Asks `pid` while a window is open. One question at a time: it is answered when Python's lock is to be had."""
+    """Asks `pid` while a window is open, one question at a time: it is answered once Python's lock is free."""
 
     def __init__(self, pid: int, sampler: Sampler) -> None:
         self._pid = pid
@@ -97,7 +97,7 @@ class Where:
         return self._sampler.seconds >= self._due or self._grown_bytes() > most
 
     def _ask(self) -> None:
-        """A process that went on as another program does not hear it."""
+        """Send a question; a process that has become another program (exec) does not hear it."""
         self._largest_bytes = max(self._largest_bytes, self._grown_bytes())
         now = self._sampler.seconds
         self._count += 1
@@ -109,7 +109,7 @@ class Where:
             self.close()
 
     def _listen(self) -> None:
-        """What was asked runs until it is answered: it made the footprint what it is meanwhile."""
+        """Take an answer; what ran when it was asked runs until then, so the footprint read meanwhile is its doing."""
         if self._asked is None or not self._descriptors:
             return
         answer = self._read()

@@ -152,10 +152,6 @@ def test_skip_reason_says_what_mends_it():
     )
 
 
-def test_engine_name_of_a_keyword():
-    assert catalog.engine_name("modin_ray") == "modin-ray"
-
-
 class Nameless(Engine):
     layer = "engine"
 
