@@ -74,7 +74,7 @@ def _layers_store(request: pytest.FixtureRequest) -> Store:
         settings = stash[state.SETTINGS]
         tell = _window(request, "products or dataset").progress
         folder = settings.cache_dir or default_cache_dir()
-        stash[state.STORE] = Store(folder, settings.cache_size, tell)
+        stash[state.STORE] = Store(folder, settings.cache_bytes, tell)
     return stash[state.STORE]
 
 

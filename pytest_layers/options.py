@@ -228,7 +228,7 @@ TABLE = (
         ini="layers_cache_dir",
     ),
     Setting(
-        "cache_size",
+        "cache_bytes",
         "room for cached data sets, like 500MiB or 20GiB; the least recently used go first"
         " (default: 20GiB)",
         20 * 2**30,
@@ -253,7 +253,7 @@ TABLE = (
         ini="layers_min_cores",
     ),
     Setting(
-        "spark_heap",
+        "spark_heap_bytes",
         "largest heap of Spark's JVM, like 512MiB or 2GiB (default: a quarter of the memory or of the hard"
         " limit, from 512MiB to 4GiB)",
         0,
@@ -263,7 +263,7 @@ TABLE = (
         ini="layers_spark_heap",
     ),
     Setting(
-        "ray_store",
+        "ray_store_bytes",
         "size of Ray's object store, like 512MiB or 2GiB (default: a twentieth of the memory or of the hard"
         " limit, from 80MiB to 1GiB)",
         0,
@@ -273,7 +273,7 @@ TABLE = (
         ini="layers_ray_store",
     ),
     Setting(
-        "hard_limit",
+        "hard_limit_bytes",
         "run every case as on a machine with that much memory (2GiB): a case that takes more is ended at"
         " once, and the report says what its engine did (default: no limit)",
         0,

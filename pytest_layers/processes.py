@@ -204,7 +204,7 @@ class Processes:
                 timeout_seconds=self._settings.timeout_seconds,
                 output=launch.terminal_descriptors() if self._prints() else (),
                 reserve_bytes=max(RESERVE_BYTES, int(RESERVE_SHARE * self._ram_bytes)),
-                hard_limit_bytes=settings.hard_limit,
+                hard_limit_bytes=settings.hard_limit_bytes,
                 share=FINER_SHARE if finer else SHARE,
             )
 

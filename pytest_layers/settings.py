@@ -35,22 +35,22 @@ class Settings:
     list: bool
     cache_dir: Path | None
     """None for `default_cache_dir`."""
-    cache_size: int
+    cache_bytes: int
     memory_ceiling: str | None
     min_cores: str | None
-    spark_heap: int
-    """0 for what the engine derives from the machine's memory; so for the store."""
-    ray_store: int
-    hard_limit: int
+    spark_heap_bytes: int
+    """0 for what the engine derives from the machine's memory; the same for the store."""
+    ray_store_bytes: int
+    hard_limit_bytes: int
     """Memory that a case has; 0 for all of the machine's."""
     spark_master: str
-    """Empty for a Spark of the case's own; so for Dask's and Ray's."""
+    """Empty for a Spark of the case's own; the same for Dask and Ray."""
     dask_scheduler: str
     ray_address: str
 
     def memory_bytes(self, machine_bytes: int) -> int:
         """The memory that a case has: the machine's, or the hard limit where that is less."""
-        return min(machine_bytes, self.hard_limit or machine_bytes)
+        return min(machine_bytes, self.hard_limit_bytes or machine_bytes)
 
     def budget(self, engine: type[Engine], temp_dir: Path, machine_bytes: int) -> Budget:
         """What an engine is given to run on, in the folder of its case, of the machine's memory."""
@@ -61,8 +61,8 @@ class Settings:
             memory_bytes=self.memory_bytes(machine_bytes),
             temp_dir=str(temp_dir),
             address=getattr(self, engine.address_setting) if engine.address_setting else "",
-            heap_bytes=self.spark_heap,
-            store_bytes=self.ray_store,
+            heap_bytes=self.spark_heap_bytes,
+            store_bytes=self.ray_store_bytes,
         )
 
 

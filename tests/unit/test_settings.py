@@ -143,16 +143,16 @@ def test_no_cache_folder_is_refused():
 
 
 def test_the_room_of_the_cache_is_read_in_bytes():
-    assert read("cache_size", "1GiB") == 2**30
+    assert read("cache_bytes", "1GiB") == 2**30
 
 
 def test_a_cache_without_a_unit_is_refused():
     with pytest.raises(ValueError, match="'5' is not a memory size"):
-        read("cache_size", "5")
+        read("cache_bytes", "5")
 
 
 def test_a_hard_limit_is_read_in_bytes():
-    assert read("hard_limit", "1.5GiB") == 3 * 2**29
+    assert read("hard_limit_bytes", "1.5GiB") == 3 * 2**29
 
 
 @pytest.mark.parametrize(
@@ -166,14 +166,14 @@ def test_a_hard_limit_is_read_in_bytes():
 )
 def test_another_hard_limit_is_refused(given, why):
     with pytest.raises(ValueError, match="memory") as error:
-        read("hard_limit", given)
+        read("hard_limit_bytes", given)
     assert str(error.value).startswith(why)
 
 
 @pytest.mark.parametrize(("limit", "has"), [(0, 16), (2, 2), (64, 16)])
 def test_a_case_has_the_memory_of_its_limit_or_of_the_machine(limit, has):
     others = dict.fromkeys(field.name for field in dataclasses.fields(Settings))
-    assert Settings(**others | {"hard_limit": limit}).memory_bytes(16) == has
+    assert Settings(**others | {"hard_limit_bytes": limit}).memory_bytes(16) == has
 
 
 @pytest.mark.parametrize("given", ["2x + 100MiB", "25%ram"])
