@@ -116,8 +116,10 @@ def test_who_is_in_it(unit):
 
 def test_to_be_refused_is_no_error(unit):
     made = cgroup.make(above(unit), 17, GIB)
-    (unit / "layers-17" / "cgroup.procs").mkdir()
+    procs = unit / "layers-17" / "cgroup.procs"
+    procs.mkdir()
     made.enter()
+    assert list(procs.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", OOM_KILLS)

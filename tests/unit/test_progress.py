@@ -178,8 +178,9 @@ def test_pytest_8_has_one_line_on_a_terminal_too(started, clock, monkeypatch):
     assert rows() == ["test_it.py", made, "test_it.py", *waits, "test_it.py ."]
 
 
-def test_without_a_terminal_nothing_is_said(pytester, clock):
+def test_without_a_terminal_nothing_is_said(pytester, clock, capfd):
     progress = TerminalProgress(pytester.parseconfig(), lambda: clock.now)
     make(progress, clock, done=70)
     with progress.waiting(FOLDER):
         pass
+    assert capfd.readouterr() == ("", "")

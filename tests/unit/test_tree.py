@@ -56,6 +56,18 @@ class Machine:
             self.alive.update([self.spawns.pop()])
 
 
+def refuse_signals(monkeypatch, error):
+    """Have each signal fail with `error`; gives the list of those that are sent one."""
+    asked = []
+
+    def kill(pid, number):
+        asked.append(pid)
+        raise error
+
+    monkeypatch.setattr(os, "kill", kill)
+    return asked
+
+
 class TestFreeze:
     def test_they_stop_and_go_on_in_turn(self, monkeypatch):
         machine = Machine(monkeypatch, {11: "one", 12: "two"})
@@ -65,19 +77,15 @@ class TestFreeze:
         assert machine.sent == [(11, stop), (12, stop), (11, go_on), (12, go_on)]
 
     def test_one_that_has_ended_is_passed_over(self, monkeypatch):
-        def gone(pid, number):
-            raise ProcessLookupError
-
-        monkeypatch.setattr(os, "kill", gone)
-        tree.freeze([11])
-        tree.thaw([11])
+        asked = refuse_signals(monkeypatch, ProcessLookupError)
+        tree.freeze([11, 12])
+        tree.thaw([11, 12])
+        assert asked == [11, 12, 11, 12]
 
     def test_one_of_another_user_is_passed_over(self, monkeypatch):
-        def refused(pid, number):
-            raise PermissionError
-
-        monkeypatch.setattr(os, "kill", refused)
-        tree.freeze([11])
+        asked = refuse_signals(monkeypatch, PermissionError)
+        tree.freeze([11, 12])
+        assert asked == [11, 12]
 
 
 class TestEnd:

@@ -14,6 +14,7 @@ from pytest_layers.measure.cpu import Demand
 from pytest_layers.measure.findings import Findings
 
 MIB = 2**20
+NOTHING_FOUND = Findings(**dict.fromkeys((one.name for one in dataclasses.fields(Findings)), 0))
 BUSY = {"file": "/team/shop/reports.py", "line": 41, "function": "best", "call": ""}
 OTHER = BUSY | {"line": 7}
 
@@ -61,9 +62,13 @@ class Script:
         os.write(self.tell, encode("answer", frame=frame, at=time.perf_counter()))
 
     def end(self, seconds, top_mib):
-        found = dict.fromkeys((field.name for field in dataclasses.fields(Findings)), 0)
-        found |= {"wall_seconds": seconds, "base_bytes": 100 * MIB, "lower_bytes": top_mib * MIB}
-        return {line.when: line for line in self.where.end(Findings(**found)).where}
+        found = dataclasses.replace(
+            NOTHING_FOUND,
+            wall_seconds=seconds,
+            base_bytes=100 * MIB,
+            lower_bytes=top_mib * MIB,
+        )
+        return {line.when: line for line in self.where.end(found).where}
 
 
 @pytest.fixture
@@ -165,11 +170,13 @@ def test_where_nobody_answers_nothing_is_named():
     where.begin(None)
     sampler.at(1, 500)
     where.look()
-    found = dict.fromkeys((field.name for field in dataclasses.fields(Findings)), 0)
-    assert where.end(Findings(**found)).where == ()
+    assert where.end(NOTHING_FOUND).where == ()
 
 
 def test_a_process_that_does_not_let_its_descriptors_be_opened_is_not_asked():
-    where = Where(os.getpid(), Sampler())
+    sampler = Sampler()
+    where = Where(os.getpid(), sampler)
     where.begin({"ask": 999_998, "answers": 999_999, "root": "/team"})
+    sampler.at(1, 500)
     where.look()
+    assert where.end(NOTHING_FOUND).where == ()
