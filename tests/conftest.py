@@ -101,6 +101,11 @@ class Ran:
         """The cases by their node ids without the file."""
         return {result.case.nodeid.partition("::")[2]: result for result in self.run.cases}
 
+    @property
+    def case_outcomes(self):
+        """The outcome of each case, by its node id without the file."""
+        return {name: result.outcome for name, result in self.cases.items()}
+
     def case(self, name):
         """The one case of that name."""
         found = [result for result in self.run.cases if result.case.nodeid.endswith(f"::{name}")]

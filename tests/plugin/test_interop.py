@@ -30,15 +30,11 @@ THREE = (
 )
 
 
-def outcomes(ran):
-    return {name: result.outcome for name, result in ran.cases.items()}
-
-
 def test_xdist_runs_cases_on_its_workers_and_the_results_come_together(layers):
     ran = layers.run(THREE, "-n2", "-v", plugins=["xdist"])
     assert ran.outcomes == {"passed": 2, "failed": 1}
     assert "[gw0]" in ran.out
-    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_well": "passed", "test_broken": "failed"}
     assert {row[0] for row in ran.table} >= {"test_well", "test_broken"}
     assert ran.run.cores_given == ran.run.machine.cores
 
@@ -150,7 +146,7 @@ def test_cov_counts_what_plain_tests_run_and_does_not_disturb_cases(layers):
     )
     assert ran.outcomes == {"passed": 2, "failed": 1}
     assert ["mine.py", "4", "1", "75%", "6"] in [line.split() for line in ran.lines]
-    assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_case": "passed", "test_broken": "failed"}
 
 
 def test_rerunfailures_runs_again_what_fails_by_itself_and_the_last_run_is_judged(layers):
@@ -178,7 +174,7 @@ def test_rerunfailures_runs_again_what_fails_by_itself_and_the_last_run_is_judge
         plugins=["rerunfailures"],
     )
     assert ran.outcomes == {"passed": 2, "failed": 1, "rerun": 3}
-    assert outcomes(ran) == {"test_flaky": "passed", "test_flaky_and_broken": "failed"}
+    assert ran.case_outcomes == {"test_flaky": "passed", "test_flaky_and_broken": "failed"}
     assert ran.case("test_flaky_and_broken").reason == ran.verdict("test_flaky_and_broken").text
 
 
@@ -309,13 +305,13 @@ def test_benchmark_measures_in_a_case_too(layers):
     )
     assert ran.outcomes == {"passed": 2, "failed": 1}
     assert "benchmark: 1 tests" in ran.out
-    assert outcomes(ran) == {"test_case": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_case": "passed", "test_broken": "failed"}
 
 
 def test_pytest_may_have_no_terminal(layers):
     ran = layers.run(THREE, "-p", "no:terminal")
     assert ran.status == pytest.ExitCode.TESTS_FAILED
-    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_well": "passed", "test_broken": "failed"}
 
 
 LOGS = (
@@ -462,7 +458,7 @@ def test_faulthandler_s_clock_runs_in_the_process_of_the_case(layers):
     """,
         process=True,
     )
-    assert outcomes(ran) == {"test_well": "passed", "test_slow": "failed"}
+    assert ran.case_outcomes == {"test_well": "passed", "test_slow": "failed"}
     assert ran.outcomes == {"passed": 2, "failed": 1}
     assert "Timeout (0:00:01.500000)!" in ran.out
 
@@ -517,7 +513,7 @@ def test_asyncio_tests_may_have_limits(layers):
         plugins=["asyncio"],
     )
     assert ran.outcomes == {"passed": 2, "failed": 1}
-    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_well": "passed", "test_broken": "failed"}
     assert ran.case("test_well").measurement.wall_seconds >= 0.2
 
 
@@ -548,7 +544,11 @@ def test_hypothesis_draws_all_its_examples_within_the_window(layers):
         "-rP",
         plugins=["hypothesis"],
     )
-    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed", "test_wrong": "failed"}
+    assert ran.case_outcomes == {
+        "test_well": "passed",
+        "test_broken": "failed",
+        "test_wrong": "failed",
+    }
     assert ran.lines.count("DRAWN") == 10
     assert "n=5," in ran.out, "the smallest failing example"
 
@@ -638,7 +638,7 @@ def test_a_share_of_the_session_is_taken_once(layers):
     )
     ran = layers.run(THREE)
     assert ran.outcomes == {"failed": 1}
-    assert outcomes(ran) == {"test_broken": "failed"}
+    assert ran.case_outcomes == {"test_broken": "failed"}
 
 
 def test_a_case_that_has_another_id_at_each_start_is_not_found(layers):

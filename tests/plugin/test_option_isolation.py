@@ -96,7 +96,7 @@ def test_limits_hold_in_place_too(layers):
         "--layers-isolation=none",
         process=True,  # a process that has run long may have so much free memory in malloc
     )
-    assert {name: result.outcome for name, result in ran.cases.items()} == {
+    assert ran.case_outcomes == {
         "test_over": "failed",
         "test_narrowed": "passed",
         "test_broken": "failed",

@@ -21,10 +21,6 @@ HEAD = """
 """
 
 
-def outcomes(ran):
-    return {name: result.outcome for name, result in ran.cases.items()}
-
-
 def test_a_failing_assertion_is_shown_as_in_place(layers):
     text = (
         HEAD
@@ -98,7 +94,7 @@ def test_every_outcome_is_what_it_would_be_in_place(layers):
     assert isolated.outcomes == in_place.outcomes
     summary = "short test summary info"
     assert isolated.section(summary)[:-1] == in_place.section(summary)[:-1]
-    assert outcomes(isolated) == {
+    assert isolated.case_outcomes == {
         "test_skip": "skipped",
         "test_skip_in_fixture": "skipped",
         "test_error_in_fixture": "error",
@@ -144,7 +140,7 @@ def test_a_broken_limit_and_xfail(layers):
         hold()
     """
     )
-    assert outcomes(ran) == {
+    assert ran.case_outcomes == {
         "test_expected": "xfailed",
         "test_expected_strictly": "xfailed",
         "test_another_failure_was_expected": "failed",
@@ -395,7 +391,7 @@ THREE = (
 
 def test_a_broken_limit_ends_the_session_where_asked(layers):
     ran = layers.run(THREE, "-x")
-    assert outcomes(ran) == {"test_a": "passed", "test_b": "failed"}
+    assert ran.case_outcomes == {"test_a": "passed", "test_b": "failed"}
 
 
 def test_what_failed_last_is_run_again(layers):

@@ -22,10 +22,6 @@ HEAD = """
 """
 
 
-def outcomes(ran):
-    return {name: result.outcome for name, result in ran.cases.items()}
-
-
 def test_a_failed_subtest_fails_its_case_and_is_run_again_by_what_failed_last(layers):
     text = (
         HEAD
@@ -46,7 +42,7 @@ def test_a_failed_subtest_fails_its_case_and_is_run_again_by_what_failed_last(la
     """
     )
     ran = layers.run(text)
-    assert outcomes(ran) == {
+    assert ran.case_outcomes == {
         "test_fails": "failed",
         "TestOld::test_old": "failed",
         "test_passes": "passed",
@@ -72,8 +68,8 @@ def test_a_skipped_subtest_hides_no_verdict(layers):
         with subtests.test("second"): hold()
     """
     )
-    assert outcomes(ran) == {"test_passes": "passed", "test_broken": "failed"}
-    assert {row[0]: row[-1] for row in ran.table[1:3]} == outcomes(ran)
+    assert ran.case_outcomes == {"test_passes": "passed", "test_broken": "failed"}
+    assert {row[0]: row[-1] for row in ran.table[1:3]} == ran.case_outcomes
 
 
 def test_a_crash_after_a_subtest_is_one_of_the_test(layers):
@@ -97,7 +93,7 @@ def test_a_crash_after_a_subtest_is_one_of_the_test(layers):
             time.sleep(0.02)
     """
     )
-    assert outcomes(ran) == {"test_crash": "failed", "test_runs_away": "xfailed"}
+    assert ran.case_outcomes == {"test_crash": "failed", "test_runs_away": "xfailed"}
     assert ran.outcomes == {"failed": 1, "xfailed": 1}
     assert "ended with SIGABRT during call" in ran.case("test_crash").reason
     assert ran.verdict("test_crash").outcome == "failed"
@@ -124,7 +120,7 @@ def test_in_place_a_case_is_judged_when_all_its_subtests_are_over(layers):
     """,
         "--layers-isolation=none",
     )
-    assert outcomes(ran) == {
+    assert ran.case_outcomes == {
         "test_fails": "failed",
         "test_broken": "failed",
         "test_narrowed": "passed",
