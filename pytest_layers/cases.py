@@ -34,7 +34,7 @@ PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 
 
 def parametrize(metafunc: pytest.Metafunc) -> None:
-    """Spread a test over engines and sizes, where it asks for them.
+    """Run a test on each engine and size, where it asks for them.
 
     Raises:
         LayersError: a mark is wrong, or the test can't have it.

@@ -38,7 +38,7 @@ TEXTS = (
     "sizes(*sizes): this test's own data sizes, such as '100k', '1M', '2GiB'.",
 )
 LIMITING = ("memory_ceiling", "min_cores", "min_speedup", "max_spill")
-"""Those that make a case of any test; the others only say on what it runs."""
+"""Those that make any test a case; the others only say on what it runs."""
 OF = ("growth", "total", "node")
 _OWN = {
     "memory_ceiling": ("limit", "of"),
@@ -48,7 +48,7 @@ _OWN = {
 }
 """The arguments of each that are not for an engine."""
 _ACCEPTED = {"min_cores": WRITE_CORES, "min_speedup": WRITE_SPEEDUP}
-"""What their first is; of the others it is an amount."""
+"""What their first argument may be; that of the others is an amount."""
 
 
 def limits_of(
@@ -106,7 +106,9 @@ def layers_of(definition: pytest.Item) -> tuple[str, ...] | None:
 
 
 def check_place(item: pytest.Item, name: str, *, missing: str | None) -> None:
-    """Whether a `layers` or `sizes` mark may stand where it stands; one of a class or module may reach too far.
+    """Refuse a `layers` or `sizes` mark in a place where it has no effect.
+
+    One of a class or module may also cover tests that it is not for.
 
     Raises:
         LayersError: it is the test's own, which does not ask for what is `missing`, or a parameter's.
@@ -126,7 +128,7 @@ def _of_parameters(item: pytest.Item) -> list[pytest.Mark]:
 
 
 def _nearest_first(item: pytest.Item) -> Iterator[pytest.Mark]:
-    """Of a parameter, the test, its class, that one's bases, its module.
+    """The marks of a parameter, the test, its class, the bases of that, its module.
 
     `iter_markers` has a parameter's after the test's, and those of a class after its bases'.
     """
@@ -141,7 +143,7 @@ def _closest(item: pytest.Item, name: str) -> pytest.Mark | None:
 
 
 class _named:  # noqa: N801  (a context manager, read as a word)
-    """Puts test and mark before the text of what is wrong."""
+    """Errors raised within begin with the names of the test and the mark."""
 
     def __init__(self, item: pytest.Item, mark: pytest.Mark) -> None:
         # Without parameters: what is wrong for one engine is wrong for all.
@@ -252,7 +254,7 @@ def _factor_text(given: object, has_data: bool) -> str | None:
 
 
 def _defaults(settings: Settings, *, has_data: bool) -> Iterator[tuple[tuple[str, str], Limit]]:
-    """The suite's limits; a ceiling by data does not reach a test without data."""
+    """The suite's limits; a ceiling that refers to data is not for a test without data."""
     from pytest_layers.records import Limit
 
     ceiling, floor = settings.memory_ceiling, settings.min_cores

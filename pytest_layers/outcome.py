@@ -1,4 +1,4 @@
-"""What becomes of a case's reports: the verdicts on them, its outcome in one word, a failure it could not report."""
+"""A case's reports: with its verdicts put on them, its outcome in one word, and failures it could not report itself."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
 
 
 def is_subtest(report: pytest.TestReport) -> bool:
-    """Whether it is of a part of the test alone, told while the call phase went on."""
+    """Whether it is only of a part of the test, reported while the call phase went on."""
     return type(report).__name__ in _SUBTESTS
 
 
 def has_passed(call: pytest.TestReport) -> bool:
-    """Whether the test itself went through: also where that was not expected of it (xfail)."""
+    """Whether the test itself passed: also where it was expected to fail (xfail)."""
     return call.passed or _strict_xpass(call) is not None
 
 
@@ -107,9 +107,7 @@ def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
 
 
 def expect_stop(item: pytest.Item, report: pytest.TestReport) -> None:
-    """A case stopped at a line of its memory has broken a limit: where an xfail without condition expected that, this
-    is it.
-    """
+    """A case that was stopped for its memory has broken a limit: an xfail without condition may have expected that."""
     if item.config.getoption("runxfail", False):
         return
     for mark in item.iter_markers("xfail"):
@@ -171,7 +169,7 @@ def _skip_reason(report: pytest.TestReport) -> str:
 
 
 def first_line(report: pytest.TestReport) -> str:
-    """Of its failure's message."""
+    """The first line of its failure's message."""
     crash = getattr(report.longrepr, "reprcrash", None)
     message = crash.message if crash is not None else report.longreprtext
     return str(message).strip().partition("\n")[0]

@@ -36,13 +36,13 @@ from pytest_layers.records import from_json, spill_dir_in
 from pytest_layers.settings import Settings
 
 FINER_SHARE = 0.05
-"""Of one core, for reading in a repeated attempt."""
+"""Share of one core that reading may take in a repeated attempt."""
 RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
 """Memory left to the machine: a case that would take it is stopped."""
 KEPT_BYTES = 256 * 2**20
 """What cases may leave in a kept engine: small ones leave 6 to 115 MiB (`benchmarks/engine_cost.py`)."""
 KEPT_CORES = 0.3
-"""How busy a kept engine may be at rest: Ray's own processes take about a tenth of a core."""
+"""Cores that a kept engine may use at rest: Ray's own processes take about a tenth of one."""
 
 WHOLE = {"stopped", "rested", "ended"}
 """Kinds of messages that an attempt keeps as they are."""
@@ -80,9 +80,9 @@ class Processes:
     def attempt(
         self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
     ) -> Attempt:
-        """One run of a case, to its end or its process's.
+        """One run of a case, until it or its process has ended.
 
-        A finer one, or one on a number of `cores` of its own, is always in a fresh process.
+        One with finer readings, or on `cores` other than those given, is always in a fresh process.
         """
         if not finer and not cores and self._may_keep(plan):
             return self._run_kept(item, plan)
@@ -229,7 +229,7 @@ class Processes:
         return bool(self._config.getoption("capture", "no") == "no")
 
     def _own_arguments(self) -> list[str]:
-        """What keeps plugins from doing in every child anew what they do for the session."""
+        """What keeps plugins from doing again in every child what they do once for the session."""
         arguments = ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
         if self._config.getoption("debug"):
             arguments.append(f"--debug={os.devnull}")
@@ -303,7 +303,7 @@ class Processes:
         )
 
     def _warning(self, name: str, text: str) -> Warning:
-        """One of a class of that name; a worker of xdist can hand on those alone that any process has."""
+        """A warning of a class of that name; a worker of xdist can only hand on classes that any process has."""
         known = getattr(builtins, name, None)
         if isinstance(known, type) and issubclass(known, Warning):
             return known(text)
@@ -321,7 +321,7 @@ def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:
 
 
 def _core_numbers(cores: int) -> tuple[int, ...]:
-    """The numbers of the cores to run on, where fewer are given than there are and it can be held; empty otherwise."""
+    """The cores to run on, by their numbers; empty for all, also where a process can't be held to some."""
     if not machine.can_hold_to_cores():
         return ()
     there = sorted(os.sched_getaffinity(0))

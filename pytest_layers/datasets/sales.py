@@ -24,7 +24,7 @@ REGIONS = ("north", "south", "east", "west", "online")
 BATCH_ROWS = 131_072
 
 PARQUET_BYTES_PER_ROW = 20
-"""Less than what a row of `sales` takes on disk as Parquet, which is 25 bytes."""
+"""A lower bound: a row of `sales` takes 25 bytes on disk as Parquet."""
 BYTES_PER_ROW = 86.0
 """Arrow memory that a row of `sales` takes, within 2% of the truth from a few thousand rows on."""
 
@@ -134,7 +134,7 @@ def _notes(bits: NDArray[np.uint64]) -> pa.Array:
 
 @cache
 def _array(words: tuple[str, ...]) -> pa.Array:
-    """Not made at import: to make an array of a list pyarrow imports pandas, where that is installed."""
+    """Not at import: pyarrow imports pandas, where that is installed, to make an array of a list."""
     return pa.array(words)
 
 

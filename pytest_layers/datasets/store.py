@@ -46,7 +46,7 @@ _MANIFEST = "dataset.json"
 
 @dataclass(frozen=True)
 class Made:
-    """A data set, and whether it had to be made now, as against found in the cache."""
+    """A data set, and whether it was made just now instead of found in the cache."""
 
     dataset: Dataset
     made: bool
@@ -71,7 +71,7 @@ class Store:
         self._in_use: dict[Path, int] = {}
 
     def close(self) -> None:
-        """Give up the data sets that this store has given: they may be removed from now on."""
+        """Release the data sets that this store has given: they may be removed from now on."""
         while self._in_use:
             os.close(self._in_use.popitem()[1])
 
@@ -101,8 +101,8 @@ class Store:
     def make(self, name: str, batches: Batches, rows: int, format: str) -> Made:
         """What `batches(rows)` yields: record batches of one schema.
 
-        It is made anew when the source of `batches` changes, or a value that it closes over or was
-        bound to; functions that it calls are not looked at. Values must be such that can be pickled.
+        It is made again when the source of `batches` changes, or a value that it closes over or was
+        bound to; functions that it calls are not looked at. These values must be picklable.
         """
         wanted = Dataset(name, format, (), rows, 0)
         return self._get(wanted, functools.partial(_checked, name, batches), of_function(batches))
@@ -114,7 +114,7 @@ class Store:
     ) -> Made:
         """Files of the user's own, never copied or removed; a folder stands for its files.
 
-        Without `format` the names of the files tell it. Rows and Arrow bytes are counted once, and
+        Without `format` the suffixes of the files tell it. Rows and Arrow bytes are counted once, and
         again when the size or the modification time of a file changes.
         """
         files, known = _resolved([Path(path).absolute() for path in paths], format)
@@ -218,7 +218,7 @@ class Store:
 
 
 def _is_in_use(manifest: Path) -> bool:
-    """Whether a living process was given the data set. Windows, without shared locks, lets no open file be moved."""
+    """Whether a living process was given the data set. Windows has no shared locks, but lets no open file be moved."""
     if sys.platform == "win32":
         with suppress(PermissionError):
             manifest.rename(manifest)
@@ -246,7 +246,7 @@ def _free(root: Path) -> str:
 
 
 def _remembered(note: Path) -> Dataset | None:
-    """What a manifest says, marked as used now; nothing where it can't be relied on."""
+    """What a manifest says, marked as used now; None where it is damaged or its files are gone."""
     try:
         dataset = records.from_json(Dataset, json.loads(note.read_text()))
         os.utime(note)
@@ -256,7 +256,7 @@ def _remembered(note: Path) -> Dataset | None:
 
 
 def _write_note(note: Path, dataset: Dataset) -> None:
-    """Whole or not at all, whoever else writes the same."""
+    """Write it whole or not at all, also while another process writes the same."""
     note.parent.mkdir(parents=True, exist_ok=True)
     passing = note.with_suffix(f".{os.getpid()}")
     passing.write_text(json.dumps(records.to_json(dataset)))
@@ -264,7 +264,7 @@ def _write_note(note: Path, dataset: Dataset) -> None:
 
 
 def _checked(name: str, batches: Batches, rows: int) -> Iterator[pa.RecordBatch]:
-    """The batches of a user's function, once they are what they should be."""
+    """The batches of a user's function, each of them checked."""
     given = batches(rows)
     if not isinstance(given, Iterable):
         raise _wrong(name, rows, f"gave {type(given).__name__}")
@@ -296,7 +296,7 @@ def _built_in(seed: int) -> str:
 
 
 def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path], formats.Format]:
-    """The files that are meant, and their one format."""
+    """The files that the paths stand for, and their one format."""
     wanted = formats.named(format_name) if format_name else None
     files = [file for path in paths for file in _files(path, wanted)]
     for file in files:
@@ -313,7 +313,7 @@ def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path
 
 
 def _check_literal(path: Path) -> None:
-    """Some engines take such names for patterns, and read other files, or none without a word."""
+    """Refuse names that some engines take for patterns: they would read other files, or silently none."""
     found = sorted(set("*?[") & set(str(path)))
     if found:
         raise LayersError(
@@ -327,7 +327,7 @@ def _files(path: Path, wanted: formats.Format | None) -> list[Path]:
     if not path.is_dir():
         return [path]
     accepted = [wanted] if wanted else [*formats.FORMATS.values()]
-    # Engines pass over names that begin so: they are of what is half written, or of a system.
+    # Engines pass over names that begin with these: files that are half written, or not data.
     names = sorted(name for name in path.iterdir() if name.is_file() and name.name[0] not in "._")
     alike = [name for name in names if formats.of_suffix(name) in accepted]
     files = alike or (names if wanted else [])

@@ -30,14 +30,14 @@ RUNAWAY_FACTOR = 2.0
 RUNAWAY_BYTES = 2**30
 """A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
 _SURE = {("memory_ceiling", "failed"), ("max_spill", "failed")}
-"""What a lost node can't have turned: what it held and wrote would only be more."""
+"""Verdicts that a lost node can't change: what it held and wrote would only add to them."""
 _WHEN = {"memory_ceiling": "peak", "min_cores": "one_core"}
-"""When the line ran that has to do with a limit."""
+"""When the line of code ran that a broken limit names."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What limits refer to in one case."""
+    """What the terms of limits refer to in one case."""
 
     data_bytes: int
     rows: int
@@ -93,7 +93,7 @@ def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
 
 
 def _lines(limit: Limit, measurement: Measurement) -> Iterator[CodeLine]:
-    """Those that ran when a limit was broken; a node's peak may have been at another time."""
+    """The lines of code that ran when a limit was broken; none for a node, whose peak may have been at another time."""
     if limit.of != "node":
         yield from (line for line in measurement.where if line.when == _WHEN.get(limit.kind))
 
@@ -131,7 +131,7 @@ def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Ve
 
 
 def _bracket(limit: Limit, measurement: Measurement) -> Bracket:
-    """What a ceiling is on; without nodes the tree of the case is the only one."""
+    """What a ceiling is held against; without nodes the case's own tree is the only node."""
     if limit.of == "node" and measurement.nodes:
         grown = [node.growth for node in measurement.nodes]
         return Bracket(max(one.lower_bytes for one in grown), max(one.upper_bytes for one in grown))

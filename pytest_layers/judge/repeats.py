@@ -37,7 +37,7 @@ def worth_repeating(runs: Sequence[Verdicts], cpu_seconds: float, cores_given: i
 
 
 def together(runs: Sequence[Verdicts]) -> tuple[Verdict, ...]:
-    """One verdict on each limit, by all runs: a failure, else a pass, else the last doubt; on a floor as above."""
+    """One verdict on each limit by all runs: a failure, else a pass, else the last doubt; on a core floor as above."""
     limits = dict.fromkeys(verdict.limit for run in runs for verdict in run)
     return tuple(_of_limit(limit, runs) for limit in limits)
 
@@ -74,5 +74,5 @@ def _doubted(verdict: Verdict) -> Verdict:
 
 
 def _of_run(number: int, verdict: Verdict, runs: int) -> Verdict:
-    """Say which one speaks where it is not the last, whose figures are shown."""
+    """Say of which run a verdict is, where it is not the last one, whose figures are shown."""
     return replace(verdict, text=f"{verdict.text} (in run {number} of {runs})")

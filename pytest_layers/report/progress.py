@@ -12,7 +12,7 @@ from typing import Any
 from pytest_layers.report.text import progress_line
 
 QUIET_SECONDS = 1.5
-"""What takes no longer is not worth a line."""
+"""A shorter wait gets no line."""
 
 
 class TerminalProgress:
@@ -41,7 +41,10 @@ class TerminalProgress:
 
     @contextlib.contextmanager
     def waiting(self, folder: Path) -> Iterator[None]:
-        """While a case waits for that of another session with this cache folder; once where no line is rewritten."""
+        """While a case waits for that of another session with this cache folder.
+
+        Where lines can't be rewritten, only the first wait is shown.
+        """
         self.end()
         if self._reporter is not None and (self._rewrites or not self._has_waited):
             self._show(f"waiting for the case of another session that keeps its data in {folder}")
@@ -52,7 +55,7 @@ class TerminalProgress:
             self.end()
 
     def end(self) -> None:
-        """Whatever was made is made, or was cut off."""
+        """What was being made is done, or was cut off."""
         if self._shown:
             with self._uncaptured():
                 self._take_away()
@@ -98,7 +101,7 @@ class TerminalProgress:
             self._reporter.line("")
 
     def _rewrite(self, line: str) -> None:
-        """Unseen by pytest, which counts how wide its own line is."""
+        """Past pytest's own count of how wide its line is."""
         width = self._config.get_terminal_writer().fullwidth - 1
         self._reporter.write_raw(f"\r{line[:width].ljust(width)}\r", flush=True)
 

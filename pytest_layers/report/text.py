@@ -41,7 +41,7 @@ _COLUMNS = (
 )
 _NUMERIC = frozenset(_COLUMNS[2:8])
 _DROPPED = ((), ("test",), ("test", "x data"), ("test", "x data", "wall"))
-"""What goes where the terminal is narrow, step by step; a test then has a line of its own."""
+"""Columns left out where the terminal is narrow, step by step; a test's name then has a line of its own."""
 _STYLES = {"failed": "red", "error": "red", "inconclusive": "yellow", "passed": "green"}
 _WORKING_ELSEWHERE = {"parallel", "cluster"}
 """Layers whose engines work in processes of their own."""
@@ -139,7 +139,7 @@ def _block(verdict: Verdict, result: CaseResult) -> Iterator[str]:
 
 
 def _ran(line: CodeLine) -> Iterator[str]:
-    """What a line of the team's code had to do with it, the line itself, and what it called."""
+    """When a line of the team's code ran and for what share of it, the line itself, and what it called."""
     seconds = format_seconds(line.seconds)
     during = {
         "peak": ("running near the peak", f"the {seconds} near it"),
@@ -226,7 +226,7 @@ def _bytes(bracket: Bracket) -> str:
 def _grid(
     dropped: tuple[str, ...], cells: list[dict[str, str]], below: list[tuple[str, ...]]
 ) -> Grid:
-    """The rows without the columns `dropped`, nor those that say nothing."""
+    """The rows without the columns `dropped`, and without those that are empty in all rows."""
     said = [title for title in _COLUMNS if any(row[title] != _NONE for row in cells)]
     folded = "test" in dropped
     rows, before = [], ""
