@@ -126,9 +126,9 @@ def _failure(item: pytest.Item, result: CaseResult) -> str:
     return f"inconclusive, a failure for --layers-strict: {shown}"
 
 
-def drawn(cost: Measurement) -> str:
+def drawn(measurement: Measurement) -> str:
     """The window of a case, drawn for the terminal."""
-    return "\n".join(timeline.draw(cost, ascii_only=_ascii_only()))
+    return "\n".join(timeline.draw(measurement, ascii_only=_ascii_only()))
 
 
 def _ascii_only() -> bool:

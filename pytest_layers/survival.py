@@ -24,17 +24,17 @@ _STOPPED = {
 }
 
 
-def survival(attempt: Attempt, cost: Measurement | None) -> Survival | None:
+def survival(attempt: Attempt, measurement: Measurement | None) -> Survival | None:
     """What became of an attempt; None where there was no hard limit, or the test was skipped."""
     limit = attempt.hard_limit
     if limit is None or any(_is_skip(report) for report in attempt.reports):
         return None
-    outcome, text = _what_it_did(attempt, limit, cost)
+    outcome, text = _what_it_did(attempt, limit, measurement)
     return Survival(limit["limit_bytes"], limit["kept_by"], outcome, text)
 
 
 def _what_it_did(
-    attempt: Attempt, limit: dict[str, Any], cost: Measurement | None
+    attempt: Attempt, limit: dict[str, Any], measurement: Measurement | None
 ) -> tuple[str, str]:
     cause = _cause_of_death(attempt)
     if cause:
@@ -43,8 +43,8 @@ def _what_it_did(
     if troubles:
         return _trouble(first_line(troubles[0]), str(_message(troubles[0])), limit["kills"])
     lost = f"; the kernel killed {limit['kills']} of its processes" if limit["kills"] else ""
-    if cost is not None and cost.spilled_bytes:
-        return "spilled", f"spilled {format_bytes(cost.spilled_bytes)} to disk{lost}"
+    if measurement is not None and measurement.spilled_bytes:
+        return "spilled", f"spilled {format_bytes(measurement.spilled_bytes)} to disk{lost}"
     return "finished", f"finished{lost}"
 
 

@@ -27,7 +27,7 @@ _UNITS = {
 
 
 def properties(result: CaseResult) -> list[tuple[str, object]]:
-    """Pairs of a name under `layers.` and a number or text; named after the JSON document's keys.
+    """Pairs of a name under `layers.` and a number or text; the README lists the names.
 
     What is not known (no engine, no data, no measurement) is left out.
     """

@@ -180,7 +180,7 @@ def _name(case: Case) -> str:
 
 
 def _cells(result: CaseResult, name: str) -> dict[str, str]:
-    cost = result.measurement
+    measurement = result.measurement
     unjudged = result.outcome == "passed" and not result.verdicts
     return dict.fromkeys(_COLUMNS, _NONE) | {
         "test": name,
@@ -188,23 +188,23 @@ def _cells(result: CaseResult, name: str) -> dict[str, str]:
         "size": result.case.size or _NONE,
         "hard limit": result.survival.outcome if result.survival else _NONE,
         "verdict": "no limit" if unjudged else result.outcome,
-        **(_measured_cells(cost, result.data_bytes) if cost else {}),
+        **(_measured_cells(measurement, result.data_bytes) if measurement else {}),
     }
 
 
-def _measured_cells(cost: Measurement, data_bytes: int) -> dict[str, str]:
+def _measured_cells(measurement: Measurement, data_bytes: int) -> dict[str, str]:
     return {
-        "wall": format_seconds(cost.wall_seconds),
-        "peak growth": _bytes(cost.growth),
-        "x data": f"{cost.growth.upper_bytes / data_bytes:.2f}x" if data_bytes else _NONE,
-        "cores / wanted": f"{cost.cores_used:.1f} / {_wanted(cost)} of {cost.cores_given}",
-        "speed-up": _times(cost.speedup) if cost.speedup else _NONE,
+        "wall": format_seconds(measurement.wall_seconds),
+        "peak growth": _bytes(measurement.growth),
+        "x data": f"{measurement.growth.upper_bytes / data_bytes:.2f}x" if data_bytes else _NONE,
+        "cores / wanted": f"{measurement.cores_used:.1f} / {_wanted(measurement)} of {measurement.cores_given}",
+        "speed-up": _times(measurement.speedup) if measurement.speedup else _NONE,
     }
 
 
-def _wanted(cost: Measurement) -> str:
+def _wanted(measurement: Measurement) -> str:
     """The lower end, or both where they are far apart."""
-    lower, upper = cost.cores_wanted_lower, cost.cores_wanted_upper
+    lower, upper = measurement.cores_wanted_lower, measurement.cores_wanted_upper
     return f"{lower:.1f}" if upper - lower <= _WIDE_CORES else f"{lower:.1f} - {upper:.1f}"
 
 
@@ -254,24 +254,24 @@ def _survival(found: Survival) -> str:
     return f"in {limit} (hard limit, kept by the {found.kept_by}): {found.text}"
 
 
-def _measured_details(cost: Measurement, attempts: int) -> Iterator[str]:
-    gap = format_seconds(cost.longest_gap_seconds)
-    yield f"{cost.samples} samples, longest gap {gap}, {_counted(attempts, 'attempt')}"
-    shared, files = format_bytes(cost.shared_bytes), format_bytes(cost.file_bytes)
+def _measured_details(measurement: Measurement, attempts: int) -> Iterator[str]:
+    gap = format_seconds(measurement.longest_gap_seconds)
+    yield f"{measurement.samples} samples, longest gap {gap}, {_counted(attempts, 'attempt')}"
+    shared, files = format_bytes(measurement.shared_bytes), format_bytes(measurement.file_bytes)
     yield f"shared memory {shared} (counted), file pages {files} (not counted)"
-    largest = sorted(cost.processes, key=lambda process: -process.at_peak_bytes)[:3]
+    largest = sorted(measurement.processes, key=lambda process: -process.at_peak_bytes)[:3]
     if largest:
         held = (f"{one.name} ({one.pid}) {format_bytes(one.at_peak_bytes)}" for one in largest)
         yield f"held at the peak: {', '.join(held)}"
-    for node in cost.nodes:
+    for node in measurement.nodes:
         yield f"node {node.name}: growth {_bytes(node.growth)}, {node.cpu_seconds:.1f} s of CPU time"
-    if cost.speedup:
-        yield f"on all cores {_walls(pair.all_cores for pair in cost.speedup.pairs)}"
-        yield f"on 1 core {_walls(pair.one_core for pair in cost.speedup.pairs)}"
-    if cost.native:
-        figures = (format_figure(name, value) for name, value in cost.native.items())
+    if measurement.speedup:
+        yield f"on all cores {_walls(pair.all_cores for pair in measurement.speedup.pairs)}"
+        yield f"on 1 core {_walls(pair.one_core for pair in measurement.speedup.pairs)}"
+    if measurement.native:
+        figures = (format_figure(name, value) for name, value in measurement.native.items())
         yield f"the engine says: {', '.join(figures)}"
-    yield from (f"note: {note}" for note in cost.notes)
+    yield from (f"note: {note}" for note in measurement.notes)
 
 
 def _walls(paces: Iterable[Pace]) -> str:
