@@ -91,7 +91,7 @@ def test_without_a_team_there_is_nobody_to_ask():
 def test_a_window_that_never_opened_can_be_closed(answering):
     before = tasks()
     answering.end()
-    assert tasks() == before
+    assert tasks() <= before  # one of an earlier test may end meanwhile
 
 
 def test_it_hears_no_signals(answering):
