@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from pytest_layers.isolate import first, kernel, pipes
+from pytest_layers.isolate import case_process, kernel, pipes
 from pytest_layers.isolate.brake import Brake
 from pytest_layers.isolate.hard_limit import HardLimit
 from pytest_layers.isolate.job import Job
@@ -57,7 +57,7 @@ class Supervisor:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._parent = os.getppid()
-        self._first: first.First | None = None
+        self._case_process: case_process.CaseProcess | None = None
         self._hard_limit = HardLimit(job.hard_limit_bytes)
         self._tail = b""
         self._over = False
@@ -109,7 +109,7 @@ class Supervisor:
 
     @property
     def _pid(self) -> int:
-        return self._first.pid if self._first else 0
+        return self._case_process.pid if self._case_process else 0
 
     def _walk(self) -> list[int]:
         """The processes of the case: all below us, or the one attached to and all below it but us."""
@@ -120,10 +120,12 @@ class Supervisor:
 
     def _start(self) -> tuple[int, int]:
         """Start the case's process; gives our ends of its wire."""
-        self._first = first.start(self._job, self._hard_limit.make_cgroup(os.getpid()))
+        self._case_process = case_process.start(
+            self._job, self._hard_limit.make_cgroup(os.getpid())
+        )
         self._hard_limit.check(self._pid)
-        self._output = self._first.output
-        return self._first.wire_in, self._first.wire_out
+        self._output = self._case_process.output
+        return self._case_process.wire_in, self._case_process.wire_out
 
     def _turn(self) -> None:
         """Wait for a message or for the next reading."""
@@ -271,7 +273,7 @@ class Supervisor:
             self._over = True
 
     def _ended(self) -> bool:
-        return self._first is not None and self._first.has_ended()
+        return self._case_process is not None and self._case_process.has_ended()
 
     def _stop(self, why: str, limit_bytes: int) -> None:
         """End the case, and say why. An attached process is not ours to end."""
@@ -312,7 +314,7 @@ class Supervisor:
         self._sampler.close()
         left = [] if self._job.attach else self._end_tree()
         self._drain()
-        status = None if self._first is None else self._first.process.wait()
+        status = None if self._case_process is None else self._case_process.process.wait()
         segments = [] if self._job.attach else self._segments.remove_left()
         self._remove_folder()
         last = encode(

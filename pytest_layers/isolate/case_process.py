@@ -1,4 +1,4 @@
-"""The first process of a case: started in a session of its own, with a wire to its supervisor."""
+"""A case's own process: started in a session of its own, with a wire to its supervisor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pytest_layers.measure.host import EXACT
 
 
 @dataclass
-class First:
+class CaseProcess:
     """The process, and the supervisor's ends of its pipes."""
 
     process: subprocess.Popen[bytes]
@@ -38,7 +38,7 @@ class First:
         return os.waitid(os.P_PID, self.pid, options) is not None
 
 
-def start(job: Job, cgroup: Cgroup | None) -> First:
+def start(job: Job, cgroup: Cgroup | None) -> CaseProcess:
     """Start the case's process, in `cgroup` where there is one."""
     to_child, child_in = os.pipe()
     child_out, from_child = os.pipe()
@@ -58,7 +58,7 @@ def start(job: Job, cgroup: Cgroup | None) -> First:
     )
     for descriptor in (to_child, from_child, *set(written)):
         os.close(descriptor)
-    return First(process, child_out, child_in, output)
+    return CaseProcess(process, child_out, child_in, output)
 
 
 def _prepared(job: Job, cgroup: Cgroup | None) -> dict[str, Any]:
