@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_layers.engines._pandas import _to_arrow
-from pytest_layers.engines.base import THREAD_COUNTS, Engine
+from pytest_layers.engines._workers import WorkersEngine
+from pytest_layers.engines.base import THREAD_COUNTS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -13,12 +14,11 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget, Dataset
 
 
-class ModinFamily(Engine):
+class ModinFamily(WorkersEngine):
     """Modin: the interface of pandas over partitions that the workers of another library hold."""
 
     layer = "parallel"
     distribution = "modin"
-    starts_processes = True
 
     runs_on: ClassVar[str]
     """What Modin calls the library of its workers: `Ray`, `Dask`."""
@@ -33,8 +33,12 @@ class ModinFamily(Engine):
         }
 
     def start(self, budget: Budget) -> None:
-        """Start the workers, then import Modin, which finds them."""
+        """Start the workers, then import Modin, which finds them; a partition for each core that they have."""
         self.start_workers(budget)
+        from modin.config import CpuCount, NPartitions
+
+        CpuCount.put(self.cores)
+        NPartitions.put(self.cores)
         import modin.pandas as pd
 
         self.namespace = pd

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines._dask import DaskWorkers
 from pytest_layers.engines._pandas import _to_arrow
-from pytest_layers.engines.base import Engine
+from pytest_layers.engines._workers import WorkersEngine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -14,13 +14,12 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget, Dataset
 
 
-class Dask(Engine):
+class Dask(WorkersEngine):
     """`scan` gives a `dask.dataframe.DataFrame`; `session` is the client of the cluster."""
 
     name, layer = "dask", "parallel"
     modules, distribution = ("dask", "distributed", "pandas", "pyarrow"), "dask"
     install = 'pip install "pytest-layers[dask]"'
-    starts_processes = True
     address_setting = "dask_scheduler"
 
     @classmethod
@@ -65,22 +64,6 @@ class Dask(Engine):
         if isinstance(frame, pd.Series):
             frame = frame.to_frame()
         return super().collect(_to_arrow(frame) if isinstance(frame, pd.DataFrame) else frame)
-
-    def begin_window(self) -> None:
-        """Remember the counters of the workers; place probes where they are the user's."""
-        self._workers.begin_window()
-
-    def end_window(self) -> dict[str, float]:
-        """`spilled_bytes`, `shuffle_bytes`, `sent_bytes`, `held_bytes`: what the workers counted."""
-        return self._workers.end_window()
-
-    def nodes(self) -> list[dict[str, Any]]:
-        """What was measured on each worker of a cluster of the user's."""
-        return self._workers.nodes()
-
-    def stop(self) -> None:
-        """End the cluster, or leave that of the user's."""
-        self._workers.stop()
 
     def _read_parquet(self, paths: list[str]) -> Any:
         return self.namespace.read_parquet(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_layers.engines._dask import DaskWorkers
 from pytest_layers.engines._modin import ModinFamily
@@ -24,23 +24,3 @@ class ModinDask(ModinFamily):
         """A worker for each core, or those of a cluster; Modin takes the client that is there."""
         self._workers = DaskWorkers(budget, "modin.pandas")
         self.session, self.cores = self._workers.client, self._workers.cores
-        from modin.config import CpuCount, NPartitions
-
-        CpuCount.put(self.cores)
-        NPartitions.put(self.cores)
-
-    def begin_window(self) -> None:
-        """Remember the counters of the workers; place probes where they are the user's."""
-        self._workers.begin_window()
-
-    def end_window(self) -> dict[str, float]:
-        """`spilled_bytes`, `shuffle_bytes`, `sent_bytes`, `held_bytes`: what the workers counted."""
-        return self._workers.end_window()
-
-    def nodes(self) -> list[dict[str, Any]]:
-        """What was measured on each worker of a cluster of the user's."""
-        return self._workers.nodes()
-
-    def stop(self) -> None:
-        """End the cluster, or leave that of the user's."""
-        self._workers.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import _ray
-from pytest_layers.engines.base import Engine
+from pytest_layers.engines._workers import WorkersEngine
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,13 +15,12 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget, Dataset
 
 
-class Ray(Engine):
+class Ray(WorkersEngine):
     """`scan` gives a `ray.data.Dataset`; `namespace` is `ray`, for tasks and actors; `session` its context."""
 
     name, layer = "ray", "cluster"
     modules, distribution = ("ray", "pyarrow", "pandas"), "ray"
     install = 'pip install "pytest-layers[ray]"'
-    starts_processes = True
     address_setting = "ray_address"
 
     @classmethod
@@ -63,26 +62,10 @@ class Ray(Engine):
             frame = _concat(ray.get(frame))
         return super().collect(frame)
 
-    def begin_window(self) -> None:
-        """Place probes where the nodes are the user's."""
-        self._workers.begin_window()
-
-    def end_window(self) -> dict[str, float]:
-        """What objects take in the store; what was spilled is seen in the spill folder."""
-        return self._workers.end_window()
-
-    def nodes(self) -> list[dict[str, Any]]:
-        """What was measured on each node of a cluster of the user's."""
-        return self._workers.nodes()
-
     def _read_parquet(self, paths: list[str]) -> Any:
         """Files whatever their suffix: by itself Ray passes over those that are not `.parquet`."""
         suffixes = sorted({Path(path).suffix.removeprefix(".") for path in paths})
         return self.namespace.data.read_parquet(paths, partitioning=None, file_extensions=suffixes)
-
-    def stop(self) -> None:
-        """End Ray and all its processes, or leave the cluster of the user's."""
-        self._workers.stop()
 
 
 def _is_list_of(frame: Any, kind: type) -> bool:
