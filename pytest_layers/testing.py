@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 REGION = "east"
 TOP = 10
-_SECONDS_TO_END = 10.0
+_END_SECONDS = 10.0
 
 
 class EngineContract:
@@ -147,7 +147,7 @@ class EngineContract:
         engine.stop()
         engine.stop()
         children = psutil.Process().children(recursive=True)
-        assert psutil.wait_procs(children, timeout=_SECONDS_TO_END)[1] == []
+        assert psutil.wait_procs(children, timeout=_END_SECONDS)[1] == []
         assert list(Path.cwd().iterdir()) == []
 
 

@@ -1,4 +1,4 @@
-"""A cluster of Dask for the engines that run on one: a small one on loopback, or one of the user's."""
+"""The cluster of Dask that engines run on: a small one on loopback, or the user's own."""
 
 from __future__ import annotations
 
@@ -32,21 +32,22 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 OPTION = "--layers-dask-scheduler"
 _ROOT = "self"
-_SECONDS_TO_CLOSE = 5.0
-_SECONDS_TO_SETTLE = 60.0
-_SECONDS_TO_LOOK_AGAIN = 0.01
-_SECONDS_BETWEEN_LOOKS = 0.25
-_SECONDS_TO_GIVE_BACK = {"jemalloc": 1.5}
-"""For an allocator to return what was freed, by its name at Arrow; others do at once. jemalloc's pages go after a
+_CLOSE_SECONDS = 5.0
+_SETTLE_SECONDS = 60.0
+_BUSY_LOOK_SECONDS = 0.01
+_LOOK_SECONDS = 0.25
+_GIVE_BACK_SECONDS = {"jemalloc": 1.5}
+"""For an allocator, by Arrow's name of it, to return what was freed; others do at once. jemalloc returns pages after a
 second, by a thread that sleeps in between (`dirty_decay_ms`, as Arrow sets it)."""
 _STILL_BYTES = 8 << 20
+"""Workers that give back less than this have come to rest."""
 _CONFIG = {
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,  # what it samples only the dashboard shows
 }
 _WORKER = "Dask Worker process"
-"""What a nanny calls its worker's process, at the least."""
+"""How the name of a worker's process begins, as its nanny gives it."""
 _Figures = dict[str, float]
 
 
@@ -54,10 +55,10 @@ class DaskWorkers:
     """A scheduler in a thread of this process, and a worker process of one thread for each core.
 
     Python code and text hold the GIL, so threads of one worker would wait for each other; on up to
-    four cores it is also what `LocalCluster` does when told nothing. Each worker has its share of
-    the memory, and from 60% of that on it writes to disk.
+    four cores this is also the default of `LocalCluster`. Each worker has its share of the memory,
+    and from 60% of that on it writes to disk.
 
-    Or, where the budget has an address, the workers of that cluster, as they are.
+    Where the budget has an address, the workers of the cluster there, as they are.
     """
 
     def __init__(self, budget: Budget, *modules: str) -> None:
@@ -108,16 +109,16 @@ class DaskWorkers:
         return {name: sum(one[name] for one in spent) for name in (spent[0] if spent else ())}
 
     def nodes(self) -> list[dict[str, Any]]:
-        """What the probes found on each worker of the user's."""
+        """What the probes found on each worker of the user's own cluster."""
         return self._probes.found if self._probes else []
 
     def stop(self) -> None:
         """End the client, the workers, the scheduler, and the helper process that they needed.
 
-        Where workers had to be killed, the helper ends with this process. A cluster of the user's
+        Where workers had to be killed, the helper ends with this process. The user's own cluster
         goes on.
         """
-        self.client.close(timeout=_SECONDS_TO_CLOSE)
+        self.client.close(timeout=_CLOSE_SECONDS)
         if self._probes:
             self._probes.close()
         if self._cluster:
@@ -134,7 +135,7 @@ class DaskWorkers:
         import asyncio
 
         try:
-            self._cluster.close(timeout=_SECONDS_TO_CLOSE)
+            self._cluster.close(timeout=_CLOSE_SECONDS)
         except (TimeoutError, asyncio.TimeoutError):  # one and the same since Python 3.11
             self._cluster.shutdown_on_close = False  # or it is tried once more at exit
         if _kill_workers():
@@ -162,10 +163,10 @@ class DaskWorkers:
 
         What reading the data left there would be in the footprint when the window begins, and hide what it needs.
         """
-        deadline = time.monotonic() + _SECONDS_TO_SETTLE
+        deadline = time.monotonic() + _SETTLE_SECONDS
         with contextlib.suppress(OSError):
             while self._is_at_work() and time.monotonic() < deadline:
-                time.sleep(_SECONDS_TO_LOOK_AGAIN)
+                time.sleep(_BUSY_LOOK_SECONDS)
             least, since = math.inf, 0.0
             while time.monotonic() < deadline:
                 held, patience = self._give_back()
@@ -173,7 +174,7 @@ class DaskWorkers:
                     least, since = held, time.monotonic()
                 elif time.monotonic() - since >= patience:
                     return
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                time.sleep(_LOOK_SECONDS)
 
     def _give_back(self) -> tuple[int, float]:
         """Have workers free what they can; gives the bytes that they then hold, and how long that may take to show."""
@@ -192,7 +193,7 @@ class DaskWorkers:
             return int(psutil.Process().memory_info().rss), pa.default_memory_pool().backend_name
 
         told = _ask(self.client, give_back).values()
-        patience = max((_SECONDS_TO_GIVE_BACK.get(name, 0.0) for _, name in told), default=0.0)
+        patience = max((_GIVE_BACK_SECONDS.get(name, 0.0) for _, name in told), default=0.0)
         return sum(held for held, _ in told), patience
 
     def _is_at_work(self) -> bool:
@@ -226,16 +227,16 @@ class DaskWorkers:
 
 
 class Probes:
-    """Measures the workers of the user's, a window at a time; `found` is what the last one gave.
+    """Measures the workers of the user's own cluster, a window at a time; `found` is what the last one gave.
 
-    The workers outlive the case: each probe holds a line to this process, and ends when it is cut.
+    The workers outlive the case, so each probe is connected to this process, and ends when the connection does.
     """
 
     def __init__(self, client: Any, address: str) -> None:
         """Measure the workers of `client`, which is connected to `address`."""
         self._client, self._address = client, address
         self._own_host = reach(OPTION, address)
-        self._line: socket.socket | None = None
+        self._lifeline: socket.socket | None = None
         self.found: list[dict[str, Any]] = []
 
     def begin(self) -> None:
@@ -244,8 +245,8 @@ class Probes:
         Raises:
             LayersError: one of them has no probe; the text says why.
         """
-        self._line = open_lifeline(self._own_host)
-        host, port = self._line.getsockname()[:2]
+        self._lifeline = open_lifeline(self._own_host)
+        host, port = self._lifeline.getsockname()[:2]
         self._nodes = Nodes(self._on_each_node, _ROOT, lifeline=(host, port))
         self._on_error = "raise"
         try:
@@ -264,9 +265,9 @@ class Probes:
         self.close()
 
     def close(self) -> None:
-        """Cut the line."""
-        if self._line:
-            self._line.close()
+        """End the connections of the probes."""
+        if self._lifeline:
+            self._lifeline.close()
 
     def _on_each_node(self, function: Callable[[], Any]) -> list[Any]:
         """What each worker answered; a lost one is passed over at the end of a window."""
@@ -352,7 +353,7 @@ def _kill_workers() -> int:
     left = [one for one in multiprocessing.active_children() if one.name.startswith(_WORKER)]
     for worker in left:
         worker.kill()
-        worker.join(_SECONDS_TO_CLOSE)
+        worker.join(_CLOSE_SECONDS)
     return len(left)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 _RELEASE = re.compile(r'^JAVA_VERSION="([^"]+)"', re.MULTILINE)
 _SAID = re.compile(r'version "([^"]+)"')
-_SECONDS_TO_SAY = 10.0
+_ANSWER_SECONDS = 10.0
 
 
 def obstacle(who: str, least: int) -> str | None:
@@ -56,7 +56,7 @@ def _says(java: Path) -> str:
             [java, "-version"],
             capture_output=True,
             text=True,
-            timeout=_SECONDS_TO_SAY,
+            timeout=_ANSWER_SECONDS,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):

@@ -21,13 +21,13 @@ class PolarsFamily(Engine):
     install = 'pip install "pytest-layers[polars]"'
 
     runs_on: ClassVar[str]
-    """What `LazyFrame.collect` is told as its engine; what is the default changed with Polars 2."""
+    """What `LazyFrame.collect` is told as its engine; the default one changed with Polars 2."""
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:
         """The size of its thread pool, the memory there is and its folders, which it reads at import.
 
-        From Polars 2 on it spills past a share of the memory; how large a share is left to it.
+        From Polars 2 on it spills past a share of the memory, which Polars itself chooses.
         """
         return super().environment(budget) | {
             "POLARS_MAX_THREADS": str(budget.cores),

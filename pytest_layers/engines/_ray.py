@@ -1,4 +1,4 @@
-"""What the engines on Ray share: a small Ray that only this machine reaches, or one of the user's."""
+"""What the engines on Ray share: a small Ray that only this machine reaches, or the user's own."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 _LOOPBACK = "127.0.0.1"
-_STORE_SHARE = 20
+_STORE_DIVISOR = 20
 _STORE_BYTES_MIN, _STORE_BYTES_MAX = 80 * MIB, 1024 * MIB
-_TEMP_DIR_BYTES = (
-    42  # of 107 for a socket; `/session_DATE_TIME_PID/sockets/plasma_store` is up to 65
-)
-_SECONDS_TO_END = 5.0
+_TEMP_DIR_BYTES = 42
+"""A socket's path has 107 at most, and `/session_DATE_TIME_PID/sockets/plasma_store` takes up to 65 of them."""
+_END_SECONDS = 5.0
 _NEEDLESS = ("start_monitor", "start_api_server", "start_log_monitor")
 
 ENVIRONMENT = {
@@ -43,9 +42,9 @@ ENVIRONMENT = {
 
 
 def environment(budget: Budget) -> dict[str, str]:
-    """What keeps Ray small and to itself; only for its driver where the budget has an address.
+    """What keeps Ray small and off the network; where the budget has an address, only what its driver needs.
 
-    Its token is new each time: by itself Ray makes one and leaves it in the user's home.
+    The token is new each time: by itself Ray makes one and leaves it in the user's home.
     """
     if budget.address:
         return _ray_cluster.ENVIRONMENT
@@ -81,7 +80,7 @@ class RayWorkers:
         return figures()
 
     def nodes(self) -> list[dict[str, Any]]:
-        """What the probes found on each node of the user's."""
+        """What the probes found on each node of the user's own cluster."""
         return self._nodes.found if self._nodes else []
 
     def stop(self) -> None:
@@ -98,7 +97,7 @@ def store_bytes(budget: Budget) -> int:
     stay with the store, so a large one keeps whatever has passed through it; what a small one can't
     hold is spilled.
     """
-    derived = min(max(budget.memory_bytes // _STORE_SHARE, _STORE_BYTES_MIN), _STORE_BYTES_MAX)
+    derived = min(max(budget.memory_bytes // _STORE_DIVISOR, _STORE_BYTES_MIN), _STORE_BYTES_MAX)
     return budget.store_bytes or derived
 
 
@@ -144,7 +143,7 @@ def stop() -> None:
         for process in (child, *child.children(recursive=True))
     ]
     ray.shutdown()
-    for process in psutil.wait_procs(parts, timeout=_SECONDS_TO_END)[1]:
+    for process in psutil.wait_procs(parts, timeout=_END_SECONDS)[1]:
         process.kill()
 
 
@@ -169,10 +168,10 @@ def _check_temp_dir(temp_dir: str) -> None:
 
 @contextmanager
 def _few_helpers() -> Iterator[None]:
-    """Let Ray start without autoscaler, dashboard and log reader, which nobody here asks anything.
+    """Let Ray start without autoscaler, dashboard and log reader, which nobody uses here.
 
-    There is no setting for it: they take half of the time to start, and 150 MiB. In a version of
-    Ray where they are started by other names they just run.
+    They take half of the time to start, and 150 MiB, and no setting turns them off. In a version of
+    Ray that starts them by other names they just run.
     """
     from ray._private.node import Node
 

@@ -1,7 +1,8 @@
-"""A Ray of the user's: how it is reached, and how a function is run on each of its nodes.
+"""The user's own Ray: how to connect to it, and how to run a function on each of its nodes.
 
-A node is a raylet and what is below it, its object store among that. For a window each gets an actor that needs no
-core, beside which the probe runs. Ray ends actors with the job, so a probe that watches its actor ends with the case.
+A node is a raylet and the processes below it, its object store included. For a window each node gets an actor that
+needs no core, beside which the probe runs. Ray ends actors with the job, so a probe that watches its actor ends with
+the case.
 """
 
 from __future__ import annotations
@@ -28,16 +29,16 @@ _LINGER_SECONDS = 0.5
 
 ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Where no Ray answers, it would be tried 20 times, for 40 s each.
+    # By default Ray tries 20 times for 40 s each where no Ray answers.
     "RAY_NUM_REDIS_GET_RETRIES": "1",
     "RAY_py_gcs_connect_timeout_s": "10",
-    "RAY_gcs_server_request_timeout_seconds": "10",  # of 60, where no node is on this machine
+    "RAY_gcs_server_request_timeout_seconds": "10",  # not 60, where no node is on this machine
 }
-"""Of the case's own process; what runs on the cluster has that of the cluster."""
+"""For the case's own process; what runs on the cluster has the cluster's environment."""
 
 
 def connect(address: str) -> Any:
-    """Be a driver on that cluster; gives what `ray.init` does.
+    """Connect to the cluster as a driver; gives what `ray.init` does.
 
     Raises:
         LayersError: nobody answers at `address`, or it is no Ray with a node on this machine.

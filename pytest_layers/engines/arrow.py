@@ -37,9 +37,9 @@ class Arrow(Engine):
         self._before = pool.bytes_allocated(), pool.max_memory()
 
     def end_window(self) -> dict[str, float]:
-        """What the memory pool holds more than before, and held at most if that was more than ever before.
+        """`pool_bytes`, by which the memory pool has grown, and `pool_peak_bytes` where it held more than ever before.
 
-        Its mark of the most it held can't be reset: where it was higher before the window, nothing is known of it.
+        The pool's own peak can't be reset: where it was higher before the window, that of the window is not known.
         """
         pool = self.namespace.default_memory_pool()
         held, most = self._before

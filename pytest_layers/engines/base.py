@@ -42,7 +42,7 @@ THREAD_COUNTS = (
 
 
 class Engine:
-    """A dataframe library in one way of running. Subclass it, fill in, write methods."""
+    """One way of running a dataframe library. Subclass it, set the attributes, write the methods."""
 
     name: ClassVar[str]
     """Public name, as in `--layers=NAME` and in test ids: lower case, words joined by `-`."""
@@ -61,7 +61,7 @@ class Engine:
     starts_processes: ClassVar[bool] = False
     """Whether it runs outside the process of the test; such engines are not in `--layers=local`."""
     address_setting: ClassVar[str] = ""
-    """The setting that has the address of a cluster of the user's for it, where it can use one."""
+    """The setting that has the address of the user's own cluster, where the engine can use one."""
     max_cores: ClassVar[int | None] = None
     """Cores it can use at most, whatever it is given: 1 for pandas."""
     format: ClassVar[str] = "parquet"
@@ -164,7 +164,7 @@ class Engine:
         return {}
 
     def nodes(self) -> list[dict[str, Any]]:
-        """What was measured on the nodes of a cluster of the user's, as `_nodes.Nodes.end` gives it.
+        """What was measured on the nodes of the user's own cluster, as `_nodes.Nodes.end` gives it.
 
         Asked for after `end_window`. Empty where everything is in the tree of the case's process.
         """

@@ -23,7 +23,7 @@ class DuckDB(Engine):
     def start(self, budget: Budget) -> None:
         """Open an in-memory database within the budget; past 80 % of the memory, its default too, it spills.
 
-        It is also the one that `duckdb.sql` and its like work on.
+        Functions of the module, such as `duckdb.sql`, work on it too.
         """
         import duckdb
 
@@ -52,7 +52,7 @@ class DuckDB(Engine):
         return super().collect(frame.to_arrow_table() if relation else frame)
 
     def stop(self) -> None:
-        """Close the connection, which ends its threads; what comes after it in this process has the former one."""
+        """Close the connection, which ends its threads; `duckdb.sql` works on the former one again."""
         self.session.close()
         self.namespace.set_default_connection(self._default)
 

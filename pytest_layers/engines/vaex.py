@@ -40,7 +40,7 @@ class Vaex(Engine):
         """Import Vaex and what opens its files, and make the executor that runs everything."""
         import asyncio
 
-        with _unheard():
+        with _without_warnings():
             import vaex
             import vaex.arrow.dataset
             import vaex.hdf5.dataset
@@ -54,7 +54,7 @@ class Vaex(Engine):
     def scan(self, dataset: Dataset) -> Any:
         """A lazy `DataFrame` of HDF5, Arrow or Parquet files; the first two are memory-mapped."""
         # By itself Vaex takes the format from a file's name, and columns from its folders' names.
-        with _unheard():
+        with _without_warnings():
             frame = self.open_with(
                 dataset,
                 hdf5=self.namespace.open_many,
@@ -92,8 +92,8 @@ class Vaex(Engine):
 
 
 @contextmanager
-def _unheard() -> Iterator[None]:
-    """Hear no warning of what vaex-core 4.19 does wrong as it starts and opens files.
+def _without_warnings() -> Iterator[None]:
+    """Without those that vaex-core 4.19 causes as it starts and opens files.
 
     Its strings have invalid escapes; it makes an event loop and drops it, and a file handle too.
     """
