@@ -1,9 +1,9 @@
-"""A Spark cluster of the user's: how it is reached, and how a function is run on each of its executors.
+"""The user's own Spark cluster: how to connect to it, and how to run a function on each of its executors.
 
-Everything here goes by what Spark's own clients may do with any cluster: a job of as many tasks as the executors have
-cores. Spark spreads the tasks of a stage over the executors with a free core, one for each in turn. A barrier stage
-would be sure to cover them, but one that asks for more cores than there are just now waits for ten minutes, and can't
-be cancelled while it does.
+A function is run by what any client of Spark may start: a job of as many tasks as the executors have cores. Spark
+spreads the tasks of a stage over the executors with a free core, one for each in turn. A barrier stage would be sure
+to reach all of them, but if it asks for more cores than are there at the moment it waits for ten minutes, and can't be
+cancelled meanwhile.
 """
 
 from __future__ import annotations

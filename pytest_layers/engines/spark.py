@@ -1,14 +1,14 @@
 """Spark on this machine: one JVM as driver and executor, and Python workers where there are UDFs.
 
-Or on a cluster of the user's, by `spark://` with a driver on this machine, or by Spark Connect (`sc://`). There each
+Or on the user's own cluster: by `spark://` with a driver on this machine, or by Spark Connect (`sc://`). There each
 executor is a node, measured by a probe beside it, from its JVM down. The executors of a `spark://` master are the
-case's own, and are given the same options as the JVM here; those of a Spark Connect server are as the user started
-them: what they need is then seen through the garbage of their JVMs, and the server's own process is not measured.
+case's own, and are given the same options as the JVM here. Those of a Spark Connect server are as the user started
+them: garbage in their JVMs is measured with what they need, and the server's own process is not measured.
 
-What of the JVM is measured, and how that is made to tell of need:
+How the memory of the JVM here is made to show what the program needs:
 
-A JVM as it comes takes memory from the system before it collects what it holds already, so its size
-tells how long ago it collected. Here it is told to be frugal, and it starts each window collected:
+By default a JVM takes memory from the system before it collects what it holds already, so its size
+tells how long ago it collected. Here it is told to be frugal, and each window starts after a collection:
 
 - The serial collector, with a young generation of fixed size that is touched as the JVM starts:
   garbage that dies young is in the base of every window, not in its growth.
@@ -21,8 +21,8 @@ tells how long ago it collected. Here it is told to be frugal, and it starts eac
 So growth is what outlives the young generation, what Spark holds outside the heap, and all of Python.
 It can't tell apart garbage that came to the old generation from what is needed there: the old
 generation is collected only when the heap is full. It says nothing of what the program needs under
-another collector, and nothing of speed in a long-running JVM. `benchmarks/jvm_memory.py` shows what
-it tells apart, beside a JVM as it comes.
+another collector, and nothing of speed in a long-running JVM. `benchmarks/jvm_memory.py` compares it
+with a JVM by default.
 
 Spark writes every shuffle to its local folder, beside what it spills: `spilled_bytes` are those that
 it counts itself.
@@ -95,7 +95,7 @@ class Spark(Engine):
     """Of a cluster."""
     _jvm: Any = None
     """The driver's, where that is here."""
-    _line: socket.socket | None = None
+    _lifeline: socket.socket | None = None
     _found: list[dict[str, Any]] = []  # noqa: RUF012
 
     @classmethod
@@ -110,9 +110,9 @@ class Spark(Engine):
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:
-        """The Python of its workers, one thread in each, and where it listens and writes, which go before its settings.
+        """The Python of its workers, one thread in each, and where it listens and writes: these win over its settings.
 
-        A user who has a cluster may have said which Python there is on it.
+        The user of a cluster may have set which Python there is on it.
         """
         python = os.environ.get("PYSPARK_PYTHON") if budget.address else None
         listen = {} if budget.address else {"SPARK_LOCAL_IP": _LOOPBACK}
@@ -134,29 +134,29 @@ class Spark(Engine):
         from pyspark import sql
 
         self.namespace = sql
-        own = reach(_spark.OPTION, budget.address) if budget.address else _LOOPBACK
+        own_host = reach(_spark.OPTION, budget.address) if budget.address else _LOOPBACK
         if budget.address.startswith(_spark.CONNECT):
             self.session = _spark.connect(budget.address, _SESSION_SETTINGS)
-            self._watch(_spark.ConnectExecutors(self.session, budget.address), own)
+            self._watch(_spark.ConnectExecutors(self.session, budget.address), own_host)
         else:
-            self._start_driver(budget, own)
+            self._start_driver(budget, own_host)
             if budget.address:
                 self._watch(_spark.Executors(self.session, budget.address))
         self.session.range(1000).groupBy("id").count().toArrow()
 
-    def _start_driver(self, budget: Budget, own: str) -> None:
+    def _start_driver(self, budget: Budget, own_host: str) -> None:
         builder = self.namespace.SparkSession.builder
         builder = builder.master(budget.address or f"local[{budget.cores}]")
-        self.session = builder.config(map=_settings(budget, own)).getOrCreate()
+        self.session = builder.config(map=_settings(budget, own_host)).getOrCreate()
         self._gateway = self.session.sparkContext._gateway  # noqa: SLF001
         self._jvm = self._gateway.jvm
         self._last_stage = -1
 
-    def _watch(self, executors: _spark.Executors, own: str = "") -> None:
-        """Measure these. Where they outlive the case, probes hold a line to it, at its address `own`."""
+    def _watch(self, executors: _spark.Executors, own_host: str = "") -> None:
+        """Measure these. Where they outlive the case, probes are connected to it, at its address `own_host`."""
         self._executors = executors
-        self._line = open_lifeline(own) if own else None
-        at = self._line.getsockname()[:2] if self._line else None
+        self._lifeline = open_lifeline(own_host) if own_host else None
+        at = self._lifeline.getsockname()[:2] if self._lifeline else None
         self._nodes = Nodes(executors.on_each_node, _spark.ROOT, lifeline=at)
         self.cores = sum(executors.cores.values())
         self.session.conf.set("spark.sql.shuffle.partitions", str(self.cores))
@@ -220,8 +220,8 @@ class Spark(Engine):
             return
         self.session.stop()
         self.session = None
-        if self._line:
-            self._line.close()
+        if self._lifeline:
+            self._lifeline.close()
         if self._jvm:
             self._gateway.shutdown()
             self._gateway.proc.stdin.close()  # on which the JVM waits, to end when it does
@@ -245,13 +245,13 @@ class Spark(Engine):
         return [found.apply(at) for at in range(found.size())]
 
 
-def _settings(budget: Budget, own: str) -> dict[str, str]:
-    """Those of a driver that listens at `own`, and of the executors that a cluster starts for it."""
+def _settings(budget: Budget, own_host: str) -> dict[str, str]:
+    """Those of a driver that listens at `own_host`, and of the executors that a cluster starts for it."""
     temp = Path(budget.temp_dir)
     java = (*_JVM, f"-Djava.io.tmpdir={temp}", f"-Dderby.system.home={temp / 'derby'}")
     driver = {
-        "spark.driver.host": own,
-        "spark.driver.bindAddress": own,
+        "spark.driver.host": own_host,
+        "spark.driver.bindAddress": own_host,
         "spark.driver.memory": f"{_heap_bytes(budget) // _MIB}m",
         "spark.driver.extraJavaOptions": " ".join(java),
         "spark.local.dir": str(temp / "spark"),
