@@ -43,6 +43,11 @@ from pytest_layers.survival import survival
 
 REMAKES = 6
 """How often one case may have the same data set made before its own run: each costs a start."""
+REMAKES_IN_ALL = 50
+SAME_AT_EVERY_START = (
+    "its name, its rows and what makes it have to be the same at every start, and all data of a case have to find room"
+    " (--layers-cache-size)"
+)
 NEVER_ENTERED = "`measured` was never entered"
 NEVER_LEFT = "`measured` was entered and never left"
 NOT_HELD = "this system can't hold a process to some of its cores"
@@ -206,8 +211,9 @@ class Runner:
             if not attempt.again:
                 return attempt
             again[attempt.again] += 1
-            if again[attempt.again] == REMAKES:
-                raise LayersError(f"{plan.case.nodeid}: {REMAKES} times anew: {attempt.again}")
+            if again[attempt.again] == REMAKES or again.total() == REMAKES_IN_ALL:
+                told = f"{again.total()} times anew: {attempt.again}; {SAME_AT_EVERY_START}"
+                raise LayersError(f"{plan.case.nodeid}: {told}")
 
     @property
     def progress(self) -> TerminalProgress:
