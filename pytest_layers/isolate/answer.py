@@ -63,6 +63,9 @@ class Answering:
     It ends before the process forks: Python warns of forks of a process with several threads.
     """
 
+    _clock = staticmethod(perf_counter)
+    """Kept here, for freezegun puts its own in the place of what a module has."""
+
     def __init__(self) -> None:
         self.team = Team(())
         self._ask = -1
@@ -109,7 +112,7 @@ class Answering:
             while (word := read(questions, 1)) == QUESTION:
                 # Documented, whatever its name: there is no other way to another thread's stack.
                 frame = self.team.innermost(sys._current_frames().get(about))  # noqa: SLF001
-                write_all(tell, encode("answer", frame=frame, at=perf_counter()))
+                write_all(tell, encode("answer", frame=frame, at=self._clock()))
             for descriptor in (questions, answers, tell) if word == STOP else ():
                 close(descriptor)
 

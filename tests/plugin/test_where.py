@@ -38,6 +38,32 @@ def test_a_broken_ceiling_names_the_line_that_ran_at_the_peak(layers):
     assert (found.file, found.line, found.function) == ("shop/reports.py", 7, "hold")
 
 
+def test_a_clock_that_the_test_froze_in_every_module_does_not_matter(layers):
+    layers.write("shop/reports.py", SHOP)
+    ran = layers.run(
+        """
+        import sys
+        import time
+        from pytest import mark
+        from shop.reports import hold
+
+        def freeze(clock):
+            for module in list(sys.modules.values()):
+                for name, value in list(vars(module).items()):
+                    if value is clock:
+                        setattr(module, name, lambda: 0.0)
+
+        @mark.memory_ceiling("10MiB")
+        def test_it():
+            freeze(time.perf_counter)
+            hold()
+        """
+    )
+    (found,) = [line for line in ran.case("test_it").measurement.where if line.when == "peak"]
+    assert (found.file, found.line) == ("shop/reports.py", 7)
+    assert 0 < found.seconds <= ran.case("test_it").measurement.wall_seconds
+
+
 @pytest.mark.skipif(available_cores() < 2, reason="there is one core only")
 def test_a_broken_floor_names_the_line_that_ran_alone(layers):
     layers.write("shop/reports.py", SHOP)
