@@ -22,6 +22,9 @@ from pytest_layers.isolate.answer import Answering, Team
 from pytest_layers.isolate.wire import Decoder, encode, write_all
 from pytest_layers.measure.life import UNTOLD_BYTES
 
+if sys.platform != "win32":
+    from resource import RUSAGE_CHILDREN, getrusage
+
 NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
 
@@ -143,9 +146,7 @@ def _usage_of_children() -> dict[str, float]:
     """Of those that ended and were waited for, as far as the system tells: Windows does not."""
     if sys.platform == "win32":
         return {"largest_bytes": UNTOLD_BYTES}
-    import resource
-
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    usage = getrusage(RUSAGE_CHILDREN)
     unit = 1 if sys.platform == "darwin" else 1024
     return {
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
