@@ -283,7 +283,9 @@ class Processes:
         # JSON has no tuples, and pytest relies on these.
         report.location = tuple(report.location)  # type: ignore[assignment]
         report.sections = [tuple(section) for section in report.sections]  # type: ignore[misc]
-        report.user_properties = [tuple(pair) for pair in report.user_properties]  # type: ignore[misc]
+        report.user_properties = [
+            tuple(pair) if isinstance(pair, list) else pair for pair in report.user_properties
+        ]
         if isinstance(report.longrepr, list):
             report.longrepr = tuple(report.longrepr)
         return report

@@ -18,6 +18,7 @@ Message = dict[str, Any]
 
 _LEVELS = 4
 """From a message down to a property of the report in it."""
+_UNFIT = (TypeError, ValueError, RecursionError)
 _START = re.compile(rb'\{"kind": "(\w+)"')
 
 
@@ -25,23 +26,30 @@ def encode(kind: str, **fields: Any) -> bytes:
     """One message as a line. What JSON does not know, or can't carry, is sent as its text."""
     message = {"kind": kind, **fields}
     try:
-        line = dumps(message, default=str)
-    except (TypeError, ValueError):
-        line = dumps(_carried(message, _LEVELS), default=str)
+        line = dumps(message, default=_text)
+    except _UNFIT:
+        line = dumps(_carried(message, _LEVELS), default=_text)
     return line.encode() + b"\n"
 
 
 def _carried(value: Any, levels: int) -> Any:
     """The same, but for what holds itself or has keys that JSON has not."""
     try:
-        dumps(value, default=str)
-    except (TypeError, ValueError):
+        dumps(value, default=_text)
+    except _UNFIT:
         if levels and isinstance(value, dict):
-            return {str(key): _carried(one, levels - 1) for key, one in value.items()}
+            return {_text(key): _carried(one, levels - 1) for key, one in value.items()}
         if levels and isinstance(value, (list, tuple)):
             return [_carried(one, levels - 1) for one in value]
-        return repr(value)
+        return _text(value)
     return value
+
+
+def _text(value: Any) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001  (whatever a class of the test's raises)
+        return object.__repr__(value)
 
 
 def kind_of(line: bytes) -> str:

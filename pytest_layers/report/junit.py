@@ -36,8 +36,14 @@ def properties(result: CaseResult) -> list[tuple[str, object]]:
 
 def renewed(there: list[tuple[str, object]], result: CaseResult) -> list[tuple[str, object]]:
     """Those of a test with these in the place of what an earlier run of it had."""
-    others = [pair for pair in there if not pair[0].startswith("layers.")]
+    others = [pair for pair in there if not _is_ours(pair)]
     return [*others, *properties(result)]
+
+
+def _is_ours(pair: object) -> bool:
+    """Tests and plugins may put there what is neither a pair nor has a text for its name."""
+    name = pair[0] if isinstance(pair, tuple) and pair else None
+    return isinstance(name, str) and name.startswith("layers.")
 
 
 def _pairs(result: CaseResult) -> Iterator[tuple[str, object]]:

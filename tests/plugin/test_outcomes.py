@@ -211,6 +211,29 @@ def test_output_warnings_and_properties_arrive(layers):
     assert int(found["layers.peak_growth_upper_bytes"]) > 0
 
 
+def test_what_only_junit_would_mind_in_properties_is_no_matter(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    class Mute:
+        def __str__(self): raise RuntimeError
+
+    DEEP = []
+    for _ in range(5000):
+        DEEP = [DEEP]
+
+    @CASE
+    @mark.parametrize("value", [10**5000, Mute(), DEEP], ids=["long", "mute", "deep"])
+    def test_value(record_property, value): record_property("mine", value)
+
+    @CASE
+    @mark.parametrize("one", [(5, "x"), (1, 2, 3), (), 5, {"a": 1}], ids=["number", "three", "empty", "single", "dict"])
+    def test_property(request, one): request.node.user_properties.append(one)
+    """
+    )
+    assert ran.outcomes == {"passed": 8}
+
+
 def test_a_case_may_put_others_in_the_place_of_what_its_process_works_with(layers):
     ran = layers.run(
         HEAD
