@@ -27,6 +27,8 @@ if sys.platform != "win32":
 
 NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
+REPORTER = "terminalreporter"
+"""Under this name other plugins look for what writes to the terminal."""
 
 _PARENT_ONLY: dict[str, Any] = {
     "benchmark_autosave": None,
@@ -40,6 +42,7 @@ _PARENT_ONLY: dict[str, Any] = {
     "failedfirst": False,
     "forked": False,
     "htmlpath": None,
+    "json_report": False,
     "lf": False,
     "looponfail": False,
     "markexpr": "",
@@ -172,6 +175,8 @@ class ChildSide:
         self._files = files
         self._wire = wire
         self._temp_dir = temp_dir
+        self._mute: _Mute | None = None
+        self._terminal: Any = None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
@@ -183,11 +188,23 @@ class ChildSide:
                 setattr(config.option, name, value)
         config.option.basetemp = str(self._temp_dir / "pytest")  # the session's is emptied by use
         if config.pluginmanager.hasplugin("terminal"):
-            config.pluginmanager.unregister(name="terminal")
-            config.pluginmanager.register(_Mute(config), "terminalreporter")
+            self._terminal = config.pluginmanager.unregister(name="terminal")
+            self._mute = _Mute(config)
+            config.pluginmanager.register(self._mute, REPORTER)
         config.stash[state.WINDOW] = self._wire
         config.stash[state.TEMP_DIR] = self._temp_dir
         config.stash[state.KEEPS] = bool(self._files)
+
+    def pytest_plugin_registered(self, plugin: object, manager: pytest.PytestPluginManager) -> None:
+        """The reporters that plugins put in the place of the terminal's are mute too."""
+        if self._mute not in (None, plugin) and manager.get_name(plugin) == REPORTER:
+            manager.unregister(plugin)
+            manager.register(self._mute, REPORTER)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
+        """What the terminal's plugin would say: others ask for it too."""
+        return self._terminal and self._terminal.pytest_report_teststatus(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:

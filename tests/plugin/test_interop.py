@@ -340,6 +340,47 @@ def test_the_log_file_is_the_session_s_and_a_case_logs_to_its_report(layers, ini
     assert any("WITHIN" in line for line in ran.section("Captured log call"))
 
 
+def test_the_reporter_of_another_plugin_hears_nothing_of_a_case_s_own_session(layers):
+    layers.write(
+        "conftest.py",
+        """
+        import pytest
+
+        class Reporter(pytest.TerminalReporter):
+            def pytest_runtest_logreport(self, report):
+                super().pytest_runtest_logreport(report)
+                if report.when == "call":
+                    print("told of a test")
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_configure(config):
+            config.pluginmanager.unregister(config.pluginmanager.getplugin("terminalreporter"))
+            config.pluginmanager.register(Reporter(config), "terminalreporter")
+        """,
+    )
+    ran = layers.run(THREE, "-s")
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.out.count("told of a test") == 3
+
+
+def test_a_plugin_may_ask_for_the_status_of_a_case_in_its_own_session(layers):
+    layers.write(
+        "conftest.py",
+        """
+        import pytest
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item):
+            report = yield
+            status = item.config.hook.pytest_report_teststatus(report=report, config=item.config)
+            report.user_properties.append(("status", status[0]))
+            return report
+        """,
+    )
+    ran = layers.run(THREE)
+    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+
+
 def test_what_pytest_writes_of_a_session_a_case_does_not_write(layers):
     ran = layers.run(
         HEAD
