@@ -75,11 +75,9 @@ def phase_of_death(attempt: Attempt) -> str | None:
     until that is over.
     """
     last = {report.when: report.outcome for report in attempt.reports if not is_subtest(report)}
-    if not last and attempt.findings is not None:
-        return "call"
     for when in ("setup", "call"):
         if last.get(when) not in _OUTCOMES:
-            return when
+            return when if attempt.findings is None else "call"
         if last[when] != "passed":
             break
     return None if last.get("teardown") in _OUTCOMES else "teardown"

@@ -41,3 +41,4 @@ def test_the_first_phase_without_an_outcome(told, phase):
 
 def test_a_window_that_was_opened_is_of_the_call_though_its_reports_are_held_back():
     assert phase_of_death(Attempt(findings=object())) == "call"
+    assert phase_of_death(Attempt(reports("setup=rerun teardown=passed"), object())) == "call"
