@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -217,15 +218,27 @@ def dataset(
         format: str | None = None,
     ) -> Dataset:
         if batches is None:
-            paths = [source] if isinstance(source, (str, PathLike)) else source
-            found = _layers_store.existing(paths, format)
+            found = _layers_store.existing(_paths(source), format)
             return _layers_data(replace(found, made=found.made and not _wrote(found.dataset)))
-        if not isinstance(source, str) or rows is None:
+        if not (isinstance(source, str) and isinstance(rows, Integral)):
             raise LayersError("dataset(name, batches, rows=...) wants a name and a number of rows")
-        made = _layers_store.make(source, batches, rows, format or _layers_format)
+        made = _layers_store.make(source, batches, int(rows), format or _layers_format)
         return _layers_data(made)
 
     return make
+
+
+def _paths(source: Any) -> list[str | PathLike[str]]:
+    """Of files and folders that are there.
+
+    Raises:
+        LayersError: it names none.
+    """
+    is_one = isinstance(source, (str, bytes)) or not isinstance(source, Iterable)
+    paths = [source] if is_one else list(source)
+    if not all(isinstance(path, (str, PathLike)) for path in paths):
+        raise LayersError(f"dataset({source!r}) wants a file, a folder or a list of them")
+    return paths
 
 
 class Measured:

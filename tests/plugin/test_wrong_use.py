@@ -389,6 +389,12 @@ def test_misuse_within_a_test_is_its_failure(layers):
         def test_no_rows(dataset):
             dataset("numbers", rows)
 
+        def test_rows_are_a_text(dataset):
+            dataset("numbers", rows, rows="1M")
+
+        def test_no_path(dataset):
+            dataset(["numbers", 5])
+
         def test_no_name(dataset):
             dataset(Path("numbers"), rows, rows=10)
 
@@ -407,6 +413,10 @@ def test_misuse_within_a_test_is_its_failure(layers):
         "test_nothing_there": f"LayersError: {layers.path}/no/such/file.parquet does not exist",
         "test_unknown_format": said["test_unknown_format"].removeprefix("pytest_layers.errors."),
         "test_no_rows": wanted,
+        "test_rows_are_a_text": wanted,
+        "test_no_path": (
+            "LayersError: dataset(['numbers', 5]) wants a file, a folder or a list of them"
+        ),
         "test_no_name": wanted,
         "test_no_batches": (
             "LayersError: batches(10) of data set 'numbers' yielded int;"
