@@ -65,4 +65,8 @@ class ModinFamily(WorkersEngine):
         return super().collect(frame)
 
     def _read_parquet(self, paths: list[str]) -> Any:
-        return self.namespace.read_parquet(paths[0] if len(paths) == 1 else paths)
+        """The columns of the files: with pyarrow below 25 Modin looks for a `year` too, in a folder `year=2024`."""
+        from pyarrow import parquet
+
+        columns = parquet.read_schema(paths[0]).names
+        return self.namespace.read_parquet(paths[0] if len(paths) == 1 else paths, columns=columns)

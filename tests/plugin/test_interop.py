@@ -359,7 +359,7 @@ def test_the_reporter_of_another_plugin_hears_nothing_of_a_case_s_own_session(la
         """,
     )
     ran = layers.run(THREE, "-s")
-    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_well": "passed", "test_broken": "failed"}
     assert ran.out.count("told of a test") == 3
 
 
@@ -378,7 +378,7 @@ def test_a_plugin_may_ask_for_the_status_of_a_case_in_its_own_session(layers):
         """,
     )
     ran = layers.run(THREE)
-    assert outcomes(ran) == {"test_well": "passed", "test_broken": "failed"}
+    assert ran.case_outcomes == {"test_well": "passed", "test_broken": "failed"}
 
 
 def test_what_pytest_writes_of_a_session_a_case_does_not_write(layers):
