@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import NamedTuple
@@ -147,13 +147,20 @@ def _key(major: bytes, minor: bytes, inode: bytes, name: bytes) -> Key:
 
 def files_in(folder: str) -> dict[Key, int]:
     """Files below a folder on tmpfs, in bytes: written there they take memory, mapped or not."""
-    found: dict[Key, int] = {}
+    return {key: size for _, key, size in _files_below(folder)}
+
+
+def _files_below(folder: str) -> Iterator[tuple[str, Key, int]]:
     for path, _, names in os.walk(folder):
         for name in names:
+            file = os.path.join(path, name)  # noqa: PTH118
             with contextlib.suppress(OSError):
-                stat = os.lstat(os.path.join(path, name))  # noqa: PTH118
-                found[stat.st_dev, stat.st_ino] = _taken_bytes(stat)
-    return found
+                yield file, *_file(file)
+
+
+def _file(path: str) -> tuple[Key, int]:
+    stat = os.lstat(path)
+    return (stat.st_dev, stat.st_ino), _taken_bytes(stat)
 
 
 def on_tmpfs(folder: str) -> bool:
@@ -178,6 +185,8 @@ class Segments:
     def __init__(self, shared: Iterable[str] = (SHARED_FOLDER,), own: Iterable[str] = ()) -> None:
         self._own = [folder for folder in own if on_tmpfs(folder)]
         self._folders = [*(folder for folder in shared if on_tmpfs(folder)), *self._own]
+        self._paths: dict[Key, str] = {}
+        """Of files in the folders, when sizes were read."""
         self._foreign = self._named(system_v())
         self._pids: set[int] = set()
         """All that were ever read of."""
@@ -203,7 +212,7 @@ class Segments:
         What each process maps (`RssShmem`), and what is used of the folders, is told at once: since sizes were read
         what is mapped or a file has grown or shrunk by no more than these moved. All shared memory of the machine tells
         the rest, others being taken to hold as much as before: what several map of one segment is new once, and what
-        nobody maps may be gone.
+        nobody maps may be gone. A file that has its size is not gone, whoever let it go.
         """
         used = self.used_bytes()
         moved = [
@@ -226,13 +235,25 @@ class Segments:
         return Bracket(max(0, lower), self._read_bytes + grown)
 
     def _as_machine(self, shrunk: int, grown: int) -> tuple[int, int]:
-        """The same since sizes were read, as all shared memory of the machine tells, where that is counted."""
+        """The same, as files tell, and all shared memory of the machine, where that is counted."""
         (before, after), now = self._machine, machine.shared_bytes()
         if before is None or after is None or now is None:
-            return shrunk, grown
+            return self._gone(shrunk), grown
         rose = sum(max(0, told - then) for told, then in zip(now, before, strict=True))
-        most = shrunk + rose + 2 * machine.shared_slack_bytes()
-        return max(shrunk, sum(after) - sum(now)), min(grown, most)
+        most = self._gone(shrunk) + rose + 2 * machine.shared_slack_bytes()
+        return self._gone(max(shrunk, sum(after) - sum(now))), min(grown, most)
+
+    def _gone(self, shrunk: int) -> int:
+        """No more than what was read but for the files that are there still."""
+        if not shrunk:
+            return 0
+        there = 0
+        for key in self.sizes.keys() & self._paths.keys():
+            with contextlib.suppress(OSError):
+                found, size = _file(self._paths[key])
+                more = size - self._foreign.get(key, 0) if found == key else 0
+                there += max(0, min(self.sizes[key], more))
+        return min(shrunk, self._read_bytes - there)
 
     def used_bytes(self) -> int:
         """What is used of the folders, by whomever: when it moved, `read` may find something new."""
@@ -246,8 +267,10 @@ class Segments:
     def _named(self, segments: Mapping[Key, SystemV]) -> dict[Key, int]:
         """What anybody can find: files in the folders, and these."""
         found = {key: segment.bytes for key, segment in segments.items()}
+        self._paths = {}
         for folder in self._folders:
-            found |= files_in(folder)
+            for path, key, size in _files_below(folder):
+                found[key], self._paths[key] = size, path
         return found
 
     def read(self, shared_by_pid: Mapping[int, int], *, due: bool = True) -> int:

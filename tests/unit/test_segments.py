@@ -313,6 +313,31 @@ class TestLook:
         assert looked(60.0, 100) == (100, 100)
 
 
+@pytest.mark.parametrize("machines", [None, (500 * MIB, 0)])
+def test_a_file_is_not_gone_when_one_who_mapped_it_has_ended(folder, monkeypatch, machines):
+    monkeypatch.setattr(machine, "shared_bytes", lambda: machines)
+    monkeypatch.setattr(machine, "shared_slack_bytes", lambda: 0)
+    found = Segments([str(folder)], own=[str(folder)])
+    make_file(folder / "one", 6 * MIB)
+    make_file(folder / "other", 4 * MIB)
+    assert found.look(0.0, {1: 6 * MIB, 2: 6 * MIB}, due=True).lower_bytes == 10 * MIB
+    told = found.look(0.0, {1: 6 * MIB}, due=False)
+    assert (told.lower_bytes, told.upper_bytes) == (10 * MIB, 10 * MIB)
+    os.truncate(folder / "one", 5 * MIB)
+    (folder / "one").replace(folder / "other")
+    assert found.look(0.0, {}, due=False).lower_bytes == 0
+
+
+def test_a_file_that_others_map_more_of_has_not_grown(folder, monkeypatch):
+    monkeypatch.setattr(machine, "shared_bytes", lambda: (500 * MIB, 0))
+    monkeypatch.setattr(machine, "shared_slack_bytes", lambda: 0)
+    found = Segments([str(folder)], own=[str(folder)])
+    make_file(folder / "one", 6 * MIB)
+    found.look(0.0, {1: 6 * MIB, 2: 6 * MIB, 3: 0}, due=True)
+    told = found.look(0.0, {1: 6 * MIB, 3: 6 * MIB}, due=False)
+    assert (told.lower_bytes, told.upper_bytes) == (6 * MIB, 6 * MIB)
+
+
 def test_maps_are_read_again_of_those_alone_that_map_more_or_less_unless_all_are_due(monkeypatch):
     found, asked = Segments([]), []
     monkeypatch.setattr(segments, "mapped", lambda pid: asked.append(pid) or set())
