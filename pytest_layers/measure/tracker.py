@@ -343,7 +343,10 @@ class Tracker:
                 self.ended_faults += 0 if life.pid in self.lives else life.faults
                 twins_growth += growth
         if gone or twins_growth:
-            ended = tuple(Ended(life.upper, growth, frozenset({life.parent})) for life in gone)
+            ended = tuple(
+                Ended(life.upper, growth, frozenset({life.parent}), is_twin=bool(life.family))
+                for life in gone
+            )
             self.unseen.add(Stretch(upper, ended, twins_growth), self.upper_bytes)
             self.ended = _most_named([*self.ended, *gone])
 
@@ -379,9 +382,11 @@ def tree_upper(
 
     `largest_bytes`: the largest of those that the case's own process or the supervisor waited for, and of those that
     these had waited for (`ru_maxrss`). `child_faults`: page faults of all. `faults_by_parent`: of those that each
-    other process waited for which lives on, 0 where it did not, or the kernel was not to account for them.
+    other process waited for which lives on, 0 where it did not, or the kernel was not to account for them. Fewer than
+    were read are not those of all.
     """
-    touched = max(0, child_faults - tracker.ended_faults) * PAGE_BYTES + tracker.huge_bytes
+    unread = child_faults - tracker.ended_faults
+    touched = unread * PAGE_BYTES + tracker.huge_bytes if unread >= 0 else UNTOLD_BYTES
     parents = {
         pid: tracker.touched_by_children(pid, told) for pid, told in faults_by_parent.items()
     }

@@ -36,10 +36,12 @@ class Ended(NamedTuple):
     """By how much it can have grown till its end, for all that time allows."""
     parents: frozenset[int] = frozenset({0})
     """Who may have waited for it; 0 for nobody who lives on."""
+    is_twin: bool = False
+    """Whether it shared pages since a fork: what it touched is in the growth of those."""
 
     def grown(self, told: Told) -> int:
         """By how much it can have grown."""
-        to_largest = max(0, told.largest - self.last)
+        to_largest = 0 if self.is_twin else max(0, told.largest - self.last)
         bounds = [told.parents.get(pid, to_largest) for pid in self.parents]
         return min(self.growth, max(bounds, default=0))
 
@@ -81,14 +83,19 @@ class Unseen:
 
 def _fold(one: Stretch, other: Stretch) -> Stretch:
     """A stretch that bounds both, whatever will be told."""
-    nobody = Ended(_NO_LIMIT, 0, frozenset())
+    nobody = Ended(_NO_LIMIT, 0, frozenset(), is_twin=True)
     pairs = zip_longest(
         *(sorted(each.ended, key=lambda one: one[:2]) for each in (one, other)), fillvalue=nobody
     )
     return Stretch(
         max(one.upper, other.upper),
         tuple(
-            Ended(min(a.last, b.last), max(a.growth, b.growth), a.parents | b.parents)
+            Ended(
+                min(a.last, b.last),
+                max(a.growth, b.growth),
+                a.parents | b.parents,
+                is_twin=a.is_twin and b.is_twin,
+            )
             for a, b in pairs
         ),
         max(one.twins_growth, other.twins_growth),

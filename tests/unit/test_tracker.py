@@ -363,6 +363,16 @@ class TestSeveralProcesses:
         upper = tree_upper(tracker, largest_bytes=0, child_faults=told, faults_by_parent={7: told})
         assert upper == 110 * MIB + grown
 
+    def test_a_twin_that_nobody_waited_for_grew_by_no_more_than_time_allows(self):
+        tracker = Tracker(SLACK)
+        one, twin = (reading(pid, 100, cpu=0, faults=500, family=7) for pid in (1, 2))
+        tracker.observe(0.0, [one, twin], proportional={7: exactly(100)})
+        tracker.observe(0.005, [one])
+        waited, not_waited = (
+            tree_upper(tracker, largest_bytes=2**40, child_faults=told) for told in (500, 0)
+        )
+        assert not_waited == waited + int(0.005 * TOUCHED)
+
     def test_a_process_that_runs_another_program_counts_with_what_it_held_before(self, watched):
         watched.read(reading(1, 10), reading(2, 100)).read(reading(1, 10), reading(2, 5))
         watched.read(reading(1, 10), reading(2, 8))

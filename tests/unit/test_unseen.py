@@ -5,11 +5,12 @@ from pytest_layers.measure.unseen import MAX_STRETCHES, Ended, Stretch, Told, Un
 
 SIZES = st.integers(0, 1000)
 PIDS = st.integers(1, 3)
+ENDED = st.builds(Ended, SIZES, SIZES, st.frozensets(PIDS), is_twin=st.booleans())
 STRETCHES = st.lists(
     st.builds(
         Stretch,
         SIZES,
-        st.lists(st.builds(Ended, SIZES, SIZES, st.frozensets(PIDS)), max_size=4).map(tuple),
+        st.lists(ENDED, max_size=4).map(tuple),
         SIZES,
     ),
     max_size=300,
@@ -46,6 +47,12 @@ def test_each_of_several_may_have_grown():
 def test_twins_touched_no_more_than_is_told():
     assert Stretch(100, (), 60).bound(Told(largest=0, touched=20)) == 120
     assert Stretch(100, (), 60).bound(Told(largest=0, touched=90)) == 160
+
+
+def test_what_a_twin_touched_counts_once_unless_its_parent_has_not_told_of_that():
+    twin = Ended(30, 60, frozenset({7}), is_twin=True)
+    assert Stretch(100, (twin,), 60).bound(Told(largest=500, touched=20)) == 120
+    assert Stretch(100, (twin,), 60).bound(Told(500, 0, parents={7: 1000})) == 160
 
 
 @given(STRETCHES, SIZES, SIZES, SIZES, st.dictionaries(PIDS, SIZES))
