@@ -117,8 +117,10 @@ def _mapped_pages(pid: int) -> int:
     return 0
 
 
-def mapped_by_all(pids: list[int], known: Container[Key]) -> dict[Key, Bracket]:
-    """What segments take that are not `known` already: the shares of all who map them.
+def mapped_by_all(
+    pids: list[int], known: Container[Key]
+) -> tuple[dict[Key, Bracket], dict[int, int]]:
+    """What segments take that are not `known` already: the shares of all who map them. And what each maps of all.
 
     Those are read one process after the other: of pages that moved meanwhile none is sure, and where they were many, no
     more than what one process maps.
@@ -126,17 +128,20 @@ def mapped_by_all(pids: list[int], known: Container[Key]) -> dict[Key, Bracket]:
     before = [_mapped_pages(pid) for pid in pids]
     shares: Counter[Key] = Counter()
     largest: dict[Key, int] = {}
+    resident: Counter[int] = Counter()
     for pid in pids:
         for key, told in mapped_bytes(pid).items():
+            resident[pid] += told[b"Rss"]
             if key not in known:
                 shares[key] += told[b"Pss"]
                 largest[key] = max(largest.get(key, 0), told[b"Rss"])
     moved = sum(abs(pages - _mapped_pages(pid)) for pid, pages in zip(pids, before, strict=True))
     unsure = UNTOLD_BYTES if moved * PAGE_BYTES > STILL_BYTES else moved * PAGE_BYTES
-    return {
+    found = {
         key: Bracket(max(size - unsure, min(size, largest[key])), max(size, largest[key]))
         for key, size in shares.items()
     }
+    return found, resident
 
 
 def _key(major: bytes, minor: bytes, inode: bytes, name: bytes) -> Key:
@@ -199,8 +204,8 @@ class Segments:
         """Whether maps were read for that (smaps)."""
         self._machine: tuple[Told, Told] = (None, None)
         """All shared memory of it just before sizes were read, and just after."""
-        self._read_mapped: Mapping[int, int] = {}
-        """What each process mapped when sizes were read."""
+        self._read_mapped: dict[int, int] = {}
+        """What each process mapped when sizes were read, as far as is known: no more than that."""
         self._maps: dict[int, set[Key]] = {}
         self._due = 0.0
         self.doubtful_bytes = 0
@@ -308,7 +313,9 @@ class Segments:
     def _nameless(self, known: AbstractSet[Key]) -> dict[Key, int]:
         """What is mapped of segments that are not `known`, at most."""
         pids = [pid for pid, keys in self._maps.items() if keys - known]
-        found = mapped_by_all(pids, known)
+        found, resident = mapped_by_all(pids, known)
+        for pid, size in resident.items():
+            self._read_mapped[pid] = max(self._read_mapped[pid], size)
         self._is_dear = bool(pids)
         self._unsure_bytes = sum(size.upper_bytes - size.lower_bytes for size in found.values())
         return {key: size.upper_bytes for key, size in found.items()}

@@ -367,8 +367,19 @@ def test_shares_of_maps_that_moved_while_they_were_read_are_sure_of_the_largest_
     told_pages = iter(pages)
     monkeypatch.setattr(segments, "mapped_bytes", told.get)
     monkeypatch.setattr(segments, "_mapped_pages", lambda pid: next(told_pages))
-    found = segments.mapped_by_all([10, 11], known={other})
+    found, resident = segments.mapped_by_all([10, 11], known={other})
     assert found == {one: Bracket(*(size * mib for size in expected))}
+    assert resident == {10: 401 * mib, 11: 400 * mib}
+
+
+def test_what_a_map_grew_by_before_its_size_was_read_does_not_count_twice(monkeypatch):
+    monkeypatch.setattr(machine, "shared_bytes", lambda: None)
+    monkeypatch.setattr(segments, "mapped", lambda pid: {(1, 1)})
+    told = {(1, 1): {b"Rss": 40 * MIB, b"Pss": 40 * MIB}}
+    monkeypatch.setattr(segments, "mapped_bytes", lambda pid: told)
+    found = Segments([])
+    found.look(0.0, {1: 30 * MIB}, due=True)
+    assert found.look(0.0, {1: 50 * MIB}, due=False).upper_bytes == 50 * MIB
 
 
 def test_a_segment_without_a_name_is_the_shares_of_all_who_map_it(stack):
