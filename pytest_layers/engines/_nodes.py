@@ -72,9 +72,9 @@ def on_node(function: Callable[..., T], *args: Any) -> Callable[[], T]:
     source, name = Path(_on_node.__file__).read_text(encoding="utf-8"), function.__name__
 
     def call() -> T:  # nested, so that libraries send its code, not a name to import
-        names = {"__name__": name}
+        names: dict[str, Any] = {"__name__": name}
         exec(source, names)  # noqa: S102  (a file of this package)
-        result: T = names[name](*args)  # type: ignore[operator]
+        result: T = names[name](*args)
         return result
 
     return call

@@ -338,8 +338,7 @@ class Segments:
     def _remove(self, file: str) -> bool:
         """Remove a file that the tree held and that was not there before; whether that was so."""
         with contextlib.suppress(OSError):
-            stat = os.lstat(file)
-            key = stat.st_dev, stat.st_ino
+            key, _ = _file(file)
             if key in self._held and key not in self._foreign:
                 os.unlink(file)  # noqa: PTH108
                 return True

@@ -497,10 +497,19 @@ class TestTwins:
     @pytest.fixture
     def forked(self, world):
         """One and its fork, which share 600 MiB and were read so."""
+        return self.fork(world, 300)
+
+    @pytest.fixture
+    def forked_apart(self, world):
+        """The same, but together they hold 602 MiB."""
+        return self.fork(world, 301)
+
+    @staticmethod
+    def fork(world, proportional):
         world.set(ROOT, 600, image=7)
         world.begin()
         world.set(11, 600, image=7, parent=ROOT)
-        world.proportional.update({ROOT: 300 * MIB, 11: 300 * MIB})
+        world.proportional.update({ROOT: proportional * MIB, 11: proportional * MIB})
         world.poll()
         return world
 
@@ -513,25 +522,15 @@ class TestTwins:
             world.proportional[pid] = 201 * MIB
         assert world.poll() == 603 * MIB
 
-    def test_while_they_stand_still_they_are_not_read_again(self, world):
-        world.set(ROOT, 600, image=7)
-        world.begin()
-        world.set(11, 600, image=7, parent=ROOT)
-        world.proportional.update({ROOT: 301 * MIB, 11: 301 * MIB})
-        world.poll()
-        world.proportional.clear()
-        assert world.poll() == 602 * MIB
+    def test_while_they_stand_still_they_are_not_read_again(self, forked_apart):
+        forked_apart.proportional.clear()
+        assert forked_apart.poll() == 602 * MIB
 
-    def test_once_they_moved_they_are_read_again(self, world):
-        world.set(ROOT, 600, image=7)
-        world.begin()
-        world.set(11, 600, image=7, parent=ROOT)
-        world.proportional.update({ROOT: 301 * MIB, 11: 301 * MIB})
-        world.poll()
-        world.set(11, 600, image=7, parent=ROOT, faults=10**6 + 30_000)
-        world.poll()
-        world.proportional.update({ROOT: 360 * MIB, 11: 360 * MIB})
-        assert world.poll() == 720 * MIB
+    def test_once_they_moved_they_are_read_again(self, forked_apart):
+        forked_apart.set(11, 600, image=7, parent=ROOT, faults=10**6 + 30_000)
+        forked_apart.poll()
+        forked_apart.proportional.update({ROOT: 360 * MIB, 11: 360 * MIB})
+        assert forked_apart.poll() == 720 * MIB
 
     @pytest.mark.parametrize(
         "later", [None, Memory(100 * MIB, 100 * MIB, 0, 0, 0)], ids=["ended", "shrank"]
