@@ -263,9 +263,10 @@ class Tracker:
         self.footprint_bytes = total + (least if is_torn else segments.lower_bytes)
         if len(self.lives) != 1:
             return self.footprint_bytes
-        # Of what it maps, segments that were there before the case are not the case's.
+        # Of what it maps, segments that were there before the case are not the case's. Those that it was not seen
+        # to map may be what its mark tells of: they add nothing to that.
         (life,) = self.lives.values()
-        return max(self.footprint_bytes, life.sure + least - life.shared_seen[1])
+        return max(self.footprint_bytes, life.sure + min(0, least - life.shared_seen[1]))
 
     def _most_read(self, checked: dict[int, Bracket], segments: Bracket) -> int:
         """Footprint at this reading at most: of an unread family the sum of its members."""

@@ -254,6 +254,17 @@ class TestSharedMemory:
         watched.read(reading(anon=10), segments=100)
         assert watched.bracket() == (110, 110)
 
+    def test_one_that_is_mapped_between_two_readings_is_not_told_from_a_burst(self, watched):
+        """Mapped for some milliseconds again and again, it may be all that the mark tells of."""
+        watched.read(reading(anon=10), segments=100)
+        watched.read(reading(anon=10, high=90), segments=100)
+        assert watched.bracket() == (110, 190)
+
+    def test_a_burst_that_is_more_than_it_is_known_at_least(self, watched):
+        watched.read(reading(anon=10), segments=100)
+        watched.read(reading(anon=10, high=310), segments=100)
+        assert watched.bracket() == (310, 410)
+
     def test_a_file_made_after_a_burst_is_not_added_to_it(self, watched):
         watched.read(reading(anon=10)).read(reading(anon=10, high=110), segments=100)
         assert watched.bracket() == (110, 210)
