@@ -75,7 +75,8 @@ class Sampler:
         self._page_faults = PageFaults()
         self._tracker = Tracker(machine.mark_slack_bytes())
         self._started = clock()
-        self._last_pid = b""
+        self._last_pids = b"", b""
+        """Handed out before the last two walks."""
         self._scan_due = self._slow_due = self._proportional_due = self._urgent_due = 0.0
         self._frozen: list[int] = []
         self._has_twins = False
@@ -120,7 +121,9 @@ class Sampler:
         """Open the window: marks and sums start anew."""
         members = self._members
         members.unread = ""
-        members.scan(self._cpu.processes)
+        self._last_pids = (system.last_pid(),) * 2
+        for _ in self._last_pids:
+            members.scan(self._cpu.processes)
         dead = members.forget_dead(self._cpu.processes)
         refused = [pid for pid, process in members.processes.items() if not process.reset_peak()]
         is_reset = all(map(system.is_dead, refused))
@@ -230,10 +233,13 @@ class Sampler:
         self._members.close()
 
     def _look_for_births(self, now: float) -> None:
-        """Walk the tree when a pid was handed out since, at a rate that its cost allows."""
+        """Walk the tree twice when a pid was handed out since, at a rate that its cost allows.
+
+        One walk passes over a process whose parent, or the thread that started it, ends meanwhile.
+        """
         last = system.last_pid()
-        if now >= self._scan_due and (last != self._last_pid or not last):
-            self._last_pid = last
+        if now >= self._scan_due and (self._last_pids != (last, last) or not last):
+            self._last_pids = self._last_pids[1], last
             before = time.thread_time()
             self._members.scan(self._cpu.processes)
             self._scan_due = now + (time.thread_time() - before) / self._share / 2
@@ -264,7 +270,7 @@ class Sampler:
         if self._may_pass(self._blind_bytes):
             self._freeze(twins)
         found = forks.held(twins, self._members.processes)
-        if found and system.last_pid() != self._last_pid:
+        if found and system.last_pid() != self._last_pids[1]:
             # A fork that was born meanwhile has a share of pages that is in no sum.
             for family in found.keys() & self._members.shared_with_unread(twins):
                 found[family] = Bracket(found[family].lower_bytes, UNTOLD_BYTES)

@@ -409,6 +409,29 @@ class TestWho:
         assert world.poll(0.04) == 30 * MIB
         assert world.poll(0.1) == 50 * MIB
 
+    @pytest.fixture
+    def misses_11(self, world, monkeypatch):
+        """The first of two walks: the parent of 11 ended meanwhile, which then hung from another one."""
+
+        def miss():
+            walks = iter([[ROOT], [ROOT, 11]])
+            monkeypatch.setattr(world.sampler._members, "_walk", lambda: next(walks, [ROOT, 11]))
+
+        return miss
+
+    def test_one_that_a_walk_passed_over_is_met_by_the_next(self, world, misses_11):
+        world.begin()
+        misses_11()
+        world.set(11, 20)
+        assert world.poll() == 10 * MIB
+        assert world.poll() == 30 * MIB
+
+    def test_so_is_one_that_was_there_before_the_window(self, world, misses_11):
+        misses_11()
+        world.set(11, 20)
+        world.begin()
+        assert world.sampler.base_bytes == 30 * MIB
+
     def test_one_that_ended_is_gone(self, world):
         world.set(11, 20)
         world.begin()
