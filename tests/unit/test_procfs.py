@@ -159,6 +159,11 @@ class TestMemory:
         assert abs(sum(both) - alone) < 4 * MIB
         assert abs(both[0] - both[1]) < 4 * MIB
 
+    def test_where_it_is_not_told_of_anonymous_memory_it_is_not_none_of_it(self, monkeypatch):
+        """Linux before 5.3."""
+        monkeypatch.setattr(procfs, "_read", lambda _: b"Rss: 90 kB\nPss: 50 kB\nSwapPss: 0 kB\n")
+        assert procfs.proportional_bytes(os.getpid()) is None
+
     def test_nobody_has_no_proportional_size(self):
         assert procfs.proportional_bytes(2**22 + 1) is None
 
