@@ -1,8 +1,8 @@
 """When a case is run again, and what its runs say together, each limit by itself.
 
 What was held was held: a broken ceiling needs one run, and so does a kept one. Cores that were left idle may have
-waited for a disk or been stolen, which no reading can tell from code that wanted none: a floor is kept once one run
-reaches it, and broken once two runs say so, since what idles cores by chance seldom does so twice.
+waited for a disk or been stolen untold, which no reading can tell from code that wanted none: a floor is kept once one
+run reaches it, and broken once two runs say so, since what idles cores by chance seldom does so twice.
 `benchmarks/floor_rule.py` shows how often the rule errs.
 """
 

@@ -59,7 +59,7 @@ class Spent(NamedTuple):
 
     cpu: float
     threads: ThreadSeconds
-    """Of the threads that were seen."""
+    """Of the threads that were seen; with the waiting for what the machine beneath took of the CPUs."""
     others: float | None
     """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
 
@@ -274,6 +274,7 @@ class Account:
         self.threads = Threads()
         self._cpus = cpus
         self._busy_first = None if machine.is_under_quota(cpus) else machine.busy_seconds(cpus)
+        self._stolen_first = machine.stolen_seconds(cpus)
         self.demand = Demand(0.0, 0.0, 0.0, 0.0)
         """At the last look at threads."""
 
@@ -295,7 +296,9 @@ class Account:
         others = self._others(cpu)
         if not system.TELLS_WAITING:
             return Spent(cpu, ThreadSeconds(cpu, others or 0.0, 0.0), others)
-        return Spent(cpu, self.threads.settled(), others)
+        threads = self.threads.settled()
+        stolen = max(0.0, machine.stolen_seconds(self._cpus) - self._stolen_first)
+        return Spent(cpu, threads._replace(wait=threads.wait + stolen), others)
 
     def _others(self, cpu: float) -> float | None:
         """What others took of the CPUs; None where that is not known, as under a quota."""

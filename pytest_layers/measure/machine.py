@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from pathlib import Path
+from typing import NamedTuple
 
 from pytest_layers.measure.host import EXACT
 from pytest_layers.measure.procfs import PAGE_BYTES
@@ -183,13 +184,17 @@ def busy_seconds(cpus: AbstractSet[int]) -> float | None:
     """
     if not EXACT:
         return _psutil_busy_seconds()
-    try:
-        lines = STAT_FILE.read_text().splitlines()
-    except OSError:
+    told = _cpu_ticks()
+    if not cpus <= told.keys():
         return None
-    idle = [_idle_ticks(line) for line in lines if line[:3] == "cpu" and line[3:4].isdigit()]
-    seconds = [ticks / os.sysconf("SC_CLK_TCK") for cpu, ticks in idle if cpu in cpus]
-    return len(cpus) * time.monotonic() - sum(seconds) if len(seconds) == len(cpus) else None
+    idle = sum(told[cpu].idle for cpu in cpus) / os.sysconf("SC_CLK_TCK")
+    return len(cpus) * time.monotonic() - idle
+
+
+def stolen_seconds(cpus: AbstractSet[int]) -> float:
+    """What the machine beneath took of these CPUs since boot while they had work; 0 where it is not told."""
+    told = _cpu_ticks()
+    return sum(told[cpu].stolen for cpu in cpus & told.keys()) / os.sysconf("SC_CLK_TCK")
 
 
 def _psutil_busy_seconds() -> float:
@@ -200,10 +205,23 @@ def _psutil_busy_seconds() -> float:
     return float(spent.user + spent.system + getattr(spent, "nice", 0.0))
 
 
-def _idle_ticks(line: str) -> tuple[int, int]:
-    """A CPU and how long it has idled, also for a disk: `cpuN user nice system idle iowait ...` (proc(5))."""
-    name, _, _, _, idle, waiting, *_ = line.split()
-    return int(name[3:]), int(idle) + int(waiting)
+class _CpuTicks(NamedTuple):
+    """Of one CPU since boot."""
+
+    idle: int
+    """Also for a disk."""
+    stolen: int
+
+
+def _cpu_ticks() -> dict[int, _CpuTicks]:
+    """By CPU: `cpuN user nice system idle iowait irq softirq steal ...` (proc(5)); empty where it is not told."""
+    found = {}
+    with contextlib.suppress(OSError):
+        for line in STAT_FILE.read_text().splitlines():
+            if line[:3] == "cpu" and line[3:4].isdigit():
+                name, _, _, _, idle, waiting, _, _, stolen, *_ = line.split()
+                found[int(name[3:])] = _CpuTicks(int(idle) + int(waiting), int(stolen))
+    return found
 
 
 def oom_kills() -> int:

@@ -164,7 +164,7 @@ class TestBusySeconds:
     STAT = """\
 cpu  9 9 9 2800 120 0 0 0 0 0
 cpu0 9 9 9 1000 100 0 0 0 0 0
-cpu1 9 9 9 1800 20 0 0 0 0 0
+cpu1 9 9 9 1800 20 0 0 150 0 0
 cpu10 9 9 9 7 7 0 0 0 0 0
 intr 12345
 """
@@ -184,6 +184,11 @@ intr 12345
         assert machine.busy_seconds({0, 1}) == 100 - 11 - 18.2
         assert machine.busy_seconds(set()) == 0
 
+    def test_what_the_machine_beneath_took_is_told_apart(self, host, stat):
+        host("0::/\n")
+        assert machine.stolen_seconds({0, 1}) == 1.5
+        assert machine.stolen_seconds({0, 2}) == 0
+
     def test_a_cpu_that_is_not_told_of_makes_all_unknown(self, host, stat):
         host("0::/\n")
         assert machine.busy_seconds({0, 2}) is None
@@ -192,6 +197,7 @@ intr 12345
         host("0::/\n")
         stat.unlink()
         assert machine.busy_seconds({0}) is None
+        assert machine.stolen_seconds({0}) == 0
 
     def test_a_quota_may_idle_as_many_cpus_as_it_does_not_cover(self, host):
         host("0::/box\n", box__cpu_dot_max="150000 100000\n")

@@ -973,6 +973,13 @@ class TestOthers:
     def test_they_took_no_less_than_nothing(self, monkeypatch):
         assert self.spent(monkeypatch, 100.0, 101.0).others == 0.0
 
+    def test_what_the_machine_beneath_took_may_have_been_waited_for(self, monkeypatch):
+        """A stolen core is in neither the CPU seconds nor the waiting of the thread that had it."""
+        stolen = iter([7.0, 9.0])
+        monkeypatch.setattr(machine, "stolen_seconds", lambda cpus: next(stolen))
+        spent = self.spent(monkeypatch, 100.0, 104.0)
+        assert (spent.threads.wait, spent.threads.preempted) == (2.0, 0.0)
+
     def test_where_the_cpus_say_nothing_it_is_not_known(self, monkeypatch):
         assert self.spent(monkeypatch, None, None).others is None
 
