@@ -36,7 +36,7 @@ def conclude(
         if "failed" in verdicts or (strict and "inconclusive" in verdicts):
             _fail(item, call, result)
         elif "inconclusive" in verdicts:
-            call.layers_inconclusive = True  # type: ignore[attr-defined]
+            _leave_in_doubt(item, call)
     elif call is not None and call.failed and "failed" in verdicts:
         call.sections.append(("Broken limits", _failure(item, result)))
     outcome, reason = outcome_of(reports)
@@ -79,14 +79,27 @@ def _strict_xpass(call: pytest.TestReport) -> str | None:
 
 def _fail(item: pytest.Item, call: pytest.TestReport, result: CaseResult) -> None:
     """Fail the call for its broken limits; where an xfail expected a failure, this is it."""
-    reason = getattr(call, "wasxfail", _strict_xpass(call))
-    marks = list(item.iter_markers("xfail"))  # none where the test set it while it ran
-    expected = not marks or any(_expects_a_broken_limit(mark) for mark in marks)
-    if reason is not None and expected:
+    reason = _expected_because(item, call)
+    if reason is not None:
         call.longrepr = _representation(item, _failure(item, result))
         call.outcome, call.wasxfail = "skipped", reason
     else:
         _fail_with(item, call, _failure(item, result))
+
+
+def _leave_in_doubt(item: pytest.Item, call: pytest.TestReport) -> None:
+    """Neither a broken limit nor a kept one: where an xfail expected the first, that was not disproved."""
+    if _expected_because(item, call) is not None:
+        call.outcome, call.longrepr = "passed", None
+        call.__dict__.pop("wasxfail", None)
+    call.layers_inconclusive = True  # type: ignore[attr-defined]
+
+
+def _expected_because(item: pytest.Item, call: pytest.TestReport) -> str | None:
+    """The reason of an xfail that may have expected a broken limit, where the test itself has passed."""
+    marks = list(item.iter_markers("xfail"))  # none where the test set it while it ran
+    expected = not marks or any(_expects_a_broken_limit(mark) for mark in marks)
+    return getattr(call, "wasxfail", _strict_xpass(call)) if expected else None
 
 
 def _fail_with(item: pytest.Item, call: pytest.TestReport, message: str) -> None:

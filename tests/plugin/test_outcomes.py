@@ -151,6 +151,31 @@ def test_a_broken_limit_and_xfail(layers):
     assert {result.verdicts[0].outcome for result in ran.run.cases} == {"failed"}
 
 
+def test_an_xfail_of_a_limit_that_is_in_doubt_is_not_disproved(layers):
+    ran = layers.run(
+        HEAD
+        + """
+    @mark.min_cores(1)
+    @mark.xfail(reason="serial")
+    def test_expected(): pass
+
+    @mark.min_cores(1)
+    @mark.xfail(strict=True, reason="serial")
+    def test_expected_strictly(): pass
+
+    @mark.min_cores(1)
+    @mark.xfail(strict=True, raises=ValueError, reason="wrong")
+    def test_another_failure_was_expected(): pass
+    """
+    )
+    assert ran.case_outcomes == {
+        "test_expected": "inconclusive",
+        "test_expected_strictly": "inconclusive",
+        "test_another_failure_was_expected": "failed",
+    }
+    assert ran.outcomes == {"inconclusive": 2, "failed": 1}
+
+
 def test_a_broken_limit_does_not_hide_the_tests_own_failure(layers):
     ran = layers.run(
         HEAD
