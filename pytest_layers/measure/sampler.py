@@ -168,7 +168,7 @@ class Sampler:
     def poll(self, *, opening: bool = False) -> int:
         """Read the tree once; gives its footprint in bytes."""
         now = self._clock()
-        self._look_for_births(now)
+        all_met = self._look_for_births(now)
         before = time.thread_time()
         cpu_seconds = self._cpu.processes.read(self._members.processes, opening=opening)
         # Of a tree of one process none can end unseen.
@@ -197,6 +197,7 @@ class Sampler:
             names={pid: who.name for pid, who in self._members.who.items()},
             cpu_seconds=cpu_seconds,
             reading_seconds=last - first,
+            all_met=all_met,
             opening=opening,
         )
         if any(reading.pid == self.root for reading in readings):
@@ -232,8 +233,8 @@ class Sampler:
         self._cpu.threads.close()
         self._members.close()
 
-    def _look_for_births(self, now: float) -> None:
-        """Walk the tree twice when a pid was handed out since, at a rate that its cost allows.
+    def _look_for_births(self, now: float) -> bool:
+        """Walk the tree twice when a pid was handed out since, at a rate that its cost allows; whether it was walked.
 
         One walk passes over a process whose parent, or the thread that started it, ends meanwhile.
         """
@@ -243,6 +244,7 @@ class Sampler:
             before = time.thread_time()
             self._members.scan(self._cpu.processes)
             self._scan_due = now + (time.thread_time() - before) / self._share / 2
+        return last == self._last_pids[1]
 
     def _look_slowly(
         self, now: float, readings: list[Reading], looked: float, *, opening: bool

@@ -123,6 +123,7 @@ class Tracker:
         names: dict[int, str] | None = None,
         cpu_seconds: float = 0.0,
         reading_seconds: float = 0.0,
+        all_met: bool = True,
         opening: bool = False,
     ) -> None:
         """Take in one reading of all living processes.
@@ -130,8 +131,8 @@ class Tracker:
         `segments`: shared memory of the tree, once. `doubtful_bytes`: files in shared folders that may be the tree's;
         those that appear in the window count in the upper bound alone. `faulted`: before `readings` and after them.
         `proportional`: what a family holds, where it was read now, or how much at least. `reading_seconds`: from the
-        first of them to the last. A process that is missing from `readings` has ended. `opening`: the window begins
-        with this one; so it does with the first.
+        first of them to the last. A process that is missing from `readings` has ended. `all_met`: none was born that
+        was not read. `opening`: the window begins with this one; so it does with the first.
         """
         gap = seconds - self._seconds if self.samples else 0.0
         checked = proportional or {}
@@ -159,11 +160,11 @@ class Tracker:
         self.samples += 1
         self._seconds, self._segments, self._faulted = seconds, segments, faulted
         self._appeared = appeared
+        self._twins.note(self.lives.values(), all_met=all_met)
         self.timeline.draw(Point(seconds, lower, cpu_seconds))
 
     def _part(self, readings: list[Reading]) -> list[Life]:
         """Take leave of those that have ended since the last reading."""
-        self._twins.note(self.lives.values())
         gone = self.gone(readings)
         for life in gone:
             life.is_gone = True

@@ -35,7 +35,7 @@ class Twins:
         self._known: dict[int, Life] = {}
         """At the last reading."""
         self._alone: dict[int, tuple[int, int]] = {}
-        """What those held then that had no twin, and their page faults."""
+        """What those held that had no twin, and their page faults, when it was last known that they had none."""
 
     def check(self, family: int, size: int, lives: list[Life]) -> None:
         """The proportional sizes of its living members add up to `size`, read after the readings of `lives`."""
@@ -47,11 +47,11 @@ class Twins:
             life.checked_anon, life.checked_faults = life.anon, life.faults
             life.newborn_huge = None
 
-    def note(self, lives: Iterable[Life]) -> None:
-        """All there were at the last reading."""
-        alone, _ = split(lives)
+    def note(self, lives: Iterable[Life], *, all_met: bool) -> None:
+        """All that were read; where not `all_met`, one that seems alone may have a fork."""
         self._known = {life.pid: life for life in lives}
-        self._alone = {life.pid: (life.anon, life.faults) for life in alone}
+        if all_met:
+            self._alone = {life.pid: (life.anon, life.faults) for life in split(lives)[0]}
 
     def meet(self, lives: Iterable[Life]) -> None:
         """All there are now: of one that was alone, and its forks since then, all is known.

@@ -600,6 +600,17 @@ class TestTwins:
         forked.poll()
         assert forked.findings().lower_bytes == 600 * MIB
 
+    def test_one_that_no_walk_has_met_yet_may_keep_what_its_parent_replaced(self, world):
+        world.set(ROOT, 600, image=7, faults=1000)
+        world.begin()
+        world.sampler._scan_due = world.seconds + 0.5
+        world.borrows[11] = False
+        world.set(11, 600, image=7, parent=ROOT, faults=100)
+        world.set(ROOT, 600, image=7, faults=1000 + 25_600)
+        world.poll()
+        world.poll(1.0)
+        assert world.findings().upper_bytes >= 700 * MIB
+
     def test_nor_do_both_count_in_full_while_it_becomes_one(self, forked):
         """A process that is born meanwhile has all looked at: the parent is then alone with its image."""
         forked.set(11, 5, parent=ROOT)

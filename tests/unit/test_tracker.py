@@ -489,6 +489,13 @@ class TestTwins:
         watched.read(reading(1, 600, family=1, faults=1256), forked)
         assert watched.bracket(touched=0) == (600, 603)
 
+    def test_of_one_that_was_there_unread_it_may_have_all_that_the_other_replaced(self, watched):
+        watched.read(reading(1, 600, faults=1000))
+        watched.read(reading(1, 600, faults=1000 + 25_600), all_met=False)
+        forked = reading(2, 600, family=1, faults=256)._replace(parent=1)
+        watched.read(reading(1, 600, family=1, faults=1000 + 25_600), forked)
+        assert watched.bracket(touched=0) == (600, 701)
+
     @pytest.mark.parametrize(
         "first",
         [
