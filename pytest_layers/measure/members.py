@@ -38,7 +38,7 @@ class Members:
             who = system.identity(pid)
             if who is None or who.is_dead or self._gone.get(pid) == who.started:
                 continue
-            if not any(who.image):  # it is ending
+            if pid in self.who and not any(who.image):  # it is ending
                 continue
             if pid in self.who and self.who[pid].started != who.started:
                 self._forget(pid, cpu)
