@@ -25,6 +25,8 @@ THREADS_SHARE = 0.5
 """Of the descriptors that we may have: processes need some too, and of threads it is known how many are missing."""
 BUSY_SHARE = 0.5
 """A thread that worked this share of what the busiest did tells how far all were held up."""
+NEARLY_ALL = 0.9
+"""Of the CPU seconds: where threads that had so much may use some CPUs alone, the tree does."""
 _NO_TIME = ThreadTimes(0, 0)
 _NO_SWITCH = Switches(0, 0)
 
@@ -205,6 +207,8 @@ class Threads:
         self._ended: list[ThreadSeconds] = []
         self._ended_total = ThreadSeconds(0.0, 0.0, 0.0)
         """Of them: every look asks for totals, and there may be many."""
+        self._seconds_on: dict[frozenset[int], float] = {}
+        """CPU seconds by the CPUs that a thread might use when it was read."""
         self._most = int(system.most_open_files() * THREADS_SHARE)
 
     def read(self, pids: Iterable[int], *, opening: bool) -> None:
@@ -235,11 +239,25 @@ class Threads:
         if times is None:
             self._end(key)
             return
+        if times.cpu > thread.last.cpu:
+            self._note_cpus(int(key[1]), (times.cpu - thread.last.cpu) / 1e9)
         thread.last = times
         if times.wait - thread.told_wait > UNTOLD_WAIT_NANOSECONDS:
             switches = system.switches(*key)
             if switches is not None:
                 thread.tell(switches)
+
+    def _note_cpus(self, thread: int, seconds: float) -> None:
+        cpus = system.cpus_allowed(thread)
+        self._seconds_on[cpus] = self._seconds_on.get(cpus, 0.0) + seconds
+
+    def cpus(self, seconds: float) -> tuple[frozenset[int], float]:
+        """Which CPUs those threads might use that had nearly all of these CPU seconds, and how many they had."""
+        found, covered = frozenset[int](), 0.0
+        for cpus, spent in sorted(self._seconds_on.items(), key=lambda item: -item[1]):
+            if covered < NEARLY_ALL * seconds:
+                found, covered = found | cpus, covered + spent
+        return found, covered
 
     def _end(self, key: tuple[int, str]) -> None:
         """Keep its sums alone: its number may be another thread's from now on."""
@@ -284,7 +302,7 @@ class Account:
         cpu = self.processes.seen_seconds
         self.demand = Demand(seconds, cpu, self.threads.totals().wait, self._others(cpu))
 
-    def spent(self, root: int, root_children_seconds: float) -> Spent:
+    def spent(self, root: int, root_children_seconds: float, wall_seconds: float) -> Spent:
         """CPU of the window, by two ways of counting that each may miss something: the larger.
 
         One sums the last reading of every process; the other what the kernel says of living processes and of those
@@ -296,9 +314,19 @@ class Account:
         others = self._others(cpu)
         if not system.TELLS_WAITING:
             return Spent(cpu, ThreadSeconds(cpu, others or 0.0, 0.0), others)
-        threads = self.threads.settled()
+        threads = self._on_its_cpus(self.threads.settled(), cpu, wall_seconds)
         stolen = max(0.0, machine.stolen_seconds(self._cpus) - self._stolen_first)
         return Spent(cpu, threads._replace(wait=threads.wait + stolen), others)
+
+    def _on_its_cpus(
+        self, threads: ThreadSeconds, cpu: float, wall_seconds: float
+    ) -> ThreadSeconds:
+        """Threads that hold themselves to some of the CPUs wait there for each other, whoever is on the rest."""
+        cpus, covered = self.threads.cpus(cpu)
+        if not cpus < self._cpus or not cpus or covered < NEARLY_ALL * cpu:
+            return threads
+        most = max(0.0, len(cpus) * wall_seconds - covered)
+        return ThreadSeconds(threads.cpu, min(most, threads.wait), min(most, threads.preempted))
 
     def _others(self, cpu: float) -> float | None:
         """What others took of the CPUs; None where that is not known, as under a quota."""

@@ -317,7 +317,7 @@ class Sampler:
 
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
         tracker, unread = self._tracker, self._members.unread
-        spent = self._cpu.spent(self.root, usage.less(self._usage).cpu_seconds)
+        spent = self._cpu.spent(self.root, usage.less(self._usage).cpu_seconds, wall)
         adopted, children = self._cpu.processes.adopted, self._cpu.processes.children()
         faults = {pid: waited.minor_faults for pid, waited in children.items()}
         upper = tree_upper(

@@ -976,7 +976,7 @@ class TestOthers:
         monkeypatch.setattr(procfs, "cpu_seconds", {ROOT: 1.5}.get)
         account = cpu.Account(frozenset({0}))
         account.processes.read([ROOT], opening=False)
-        return account.spent(ROOT, 0.0)
+        return account.spent(ROOT, 0.0, 2.0)
 
     def test_they_took_what_the_tree_did_not(self, monkeypatch):
         assert self.spent(monkeypatch, 100.0, 104.0).others == 2.5
@@ -990,6 +990,31 @@ class TestOthers:
         monkeypatch.setattr(machine, "stolen_seconds", lambda cpus: next(stolen))
         spent = self.spent(monkeypatch, 100.0, 104.0)
         assert (spent.threads.wait, spent.threads.preempted) == (2.0, 0.0)
+
+    @pytest.mark.parametrize(
+        ("cpus", "wait"),
+        [
+            ({1: {0}, 2: {0}, 3: {0, 1}}, 1.02),  # one core for 2 s, less the work of those on it
+            ({1: {0}, 2: {1}, 3: {0, 1}}, 2.0),
+            ({1: {0, 1}, 2: {0}, 3: {0}}, 2.0),
+            ({1: set(), 2: set(), 3: set()}, 2.0),  # they have ended
+        ],
+    )
+    def test_threads_on_the_same_core_wait_for_each_other(self, monkeypatch, cpus, wait):
+        monkeypatch.setattr(machine, "busy_seconds", lambda cpus: 100.0)
+        monkeypatch.setattr(machine, "stolen_seconds", lambda cpus: 0.0)
+        monkeypatch.setattr(procfs, "cpu_seconds", {ROOT: 1.0}.get)
+        monkeypatch.setattr(procfs, "cpus_allowed", lambda thread: frozenset(cpus[thread]))
+        times = {1: (490, 1000), 2: (490, 1000), 3: (20, 0)}
+        account = cpu.Account(frozenset({0, 1}))
+        for number, milliseconds in times.items():
+            thread = account.threads._alive[ROOT, str(number)] = cpu._Thread(-1)
+            now = ThreadTimes(*(each * 10**6 for each in milliseconds))
+            monkeypatch.setattr(procfs, "thread_times", lambda _, now=now: now)
+            account.threads._read_one((ROOT, str(number)))
+            assert thread.last == now
+        account.processes.read([ROOT], opening=False)
+        assert account.spent(ROOT, 0.0, 2.0).threads.wait == pytest.approx(wait)
 
     def test_where_the_cpus_say_nothing_it_is_not_known(self, monkeypatch):
         assert self.spent(monkeypatch, None, None).others is None
