@@ -249,7 +249,8 @@ class Threads:
 
     def _note_cpus(self, thread: int, seconds: float) -> None:
         cpus = system.cpus_allowed(thread)
-        self._seconds_on[cpus] = self._seconds_on.get(cpus, 0.0) + seconds
+        if cpus:  # it has not ended meanwhile
+            self._seconds_on[cpus] = self._seconds_on.get(cpus, 0.0) + seconds
 
     def cpus(self, seconds: float) -> tuple[frozenset[int], float]:
         """Which CPUs those threads might use that had nearly all of these CPU seconds, and how many they had."""
@@ -323,7 +324,7 @@ class Account:
     ) -> ThreadSeconds:
         """Threads that hold themselves to some of the CPUs wait there for each other, whoever is on the rest."""
         cpus, covered = self.threads.cpus(cpu)
-        if not cpus < self._cpus or not cpus or covered < NEARLY_ALL * cpu:
+        if not cpus < self._cpus or covered < NEARLY_ALL * cpu:
             return threads
         most = max(0.0, len(cpus) * wall_seconds - covered)
         return ThreadSeconds(threads.cpu, min(most, threads.wait), min(most, threads.preempted))
