@@ -18,16 +18,12 @@ _TIMES = (
     "cores_wanted_lower",
     "cores_wanted_upper",
 )
-_UNITS = {
-    "memory_ceiling": "bytes",
-    "max_spill": "bytes",
-    "min_cores": "cores",
-    "min_speedup": "times",
-}
+_IN_BYTES = {"memory_ceiling", "max_spill"}
+"""Kinds of limits whose values are whole bytes."""
 
 
 def properties(result: CaseResult) -> list[tuple[str, object]]:
-    """Pairs of a name under `layers.` and a number or text; the README lists the names.
+    """Pairs of a name under `layers.` and a number or text, by the keys of the document; the README lists them.
 
     What is not known (no engine, no data, no measurement) is left out.
     """
@@ -60,9 +56,9 @@ def _pairs(result: CaseResult) -> Iterator[tuple[str, object]]:
     for verdict in result.verdicts:
         yield from _judged(verdict)
     if result.survival is not None:
-        yield "hard_limit.limit_bytes", result.survival.limit_bytes
-        yield "hard_limit.kept_by", result.survival.kept_by
-        yield "hard_limit.outcome", result.survival.outcome
+        yield "survival.limit_bytes", result.survival.limit_bytes
+        yield "survival.kept_by", result.survival.kept_by
+        yield "survival.outcome", result.survival.outcome
 
 
 def _measured(cost: Measurement) -> Iterator[tuple[str, object]]:
@@ -70,26 +66,25 @@ def _measured(cost: Measurement) -> Iterator[tuple[str, object]]:
         yield name, round(getattr(cost, name), 6)
     yield "cores_given", cost.cores_given
     yield "base_bytes", cost.base_bytes
-    yield from _bracket("peak_growth", cost.growth)
-    yield from _bracket("peak_total", cost.total)
+    yield from _bracket("growth", cost.growth)
+    yield from _bracket("total", cost.total)
     yield "file_bytes", cost.file_bytes
     yield "shared_bytes", cost.shared_bytes
     if cost.speedup is not None:
-        for name in ("factor", "lower", "upper"):
-            yield f"speedup_{name}", round(getattr(cost.speedup, name), 6)
-        yield "serial_share", round(cost.speedup.serial_share, 6)
+        for name in ("factor", "lower", "upper", "serial_share"):
+            yield f"speedup.{name}", round(getattr(cost.speedup, name), 6)
 
 
 def _bracket(name: str, bracket: Bracket) -> Iterator[tuple[str, object]]:
-    yield f"{name}_lower_bytes", bracket.lower_bytes
-    yield f"{name}_upper_bytes", bracket.upper_bytes
+    yield f"{name}.lower_bytes", bracket.lower_bytes
+    yield f"{name}.upper_bytes", bracket.upper_bytes
 
 
 def _judged(verdict: Verdict) -> Iterator[tuple[str, object]]:
-    prefix, unit = _prefix(verdict.limit), _UNITS.get(verdict.limit.kind, "value")
+    prefix, kind = _prefix(verdict.limit), verdict.limit.kind
     yield f"{prefix}.asked", verdict.limit.asked
-    yield f"{prefix}.limit_{unit}", _number(verdict.limit_value, unit)
-    yield f"{prefix}.measured_{unit}", _number(verdict.measured_value, unit)
+    yield f"{prefix}.limit_value", _number(verdict.limit_value, kind)
+    yield f"{prefix}.measured_value", _number(verdict.measured_value, kind)
     yield f"{prefix}.outcome", verdict.outcome
 
 
@@ -98,5 +93,5 @@ def _prefix(limit: Limit) -> str:
     return f"{limit.kind}.{limit.of}" if limit.of in {"total", "node"} else limit.kind
 
 
-def _number(value: float, unit: str) -> float:
-    return round(value) if unit == "bytes" else round(value, 6)
+def _number(value: float, kind: str) -> float:
+    return round(value) if kind in _IN_BYTES else round(value, 6)

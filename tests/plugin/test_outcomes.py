@@ -232,8 +232,8 @@ def test_output_warnings_and_properties_arrive(layers):
     }
     assert found["mine"] == "42"
     assert found["layers.outcome"] == "passed"
-    assert found["layers.memory_ceiling.limit_bytes"] == str(2**30)
-    assert int(found["layers.peak_growth_upper_bytes"]) > 0
+    assert found["layers.memory_ceiling.limit_value"] == str(2**30)
+    assert int(found["layers.growth.upper_bytes"]) > 0
 
 
 def test_what_only_junit_would_mind_in_properties_is_no_matter(layers):

@@ -72,10 +72,10 @@ def test_a_measured_case_says_what_it_cost():
         ("layers.cores_wanted_upper", 0.5),
         ("layers.cores_given", 2),
         ("layers.base_bytes", 100),
-        ("layers.peak_growth_lower_bytes", 300),
-        ("layers.peak_growth_upper_bytes", 400),
-        ("layers.peak_total_lower_bytes", 400),
-        ("layers.peak_total_upper_bytes", 500),
+        ("layers.growth.lower_bytes", 300),
+        ("layers.growth.upper_bytes", 400),
+        ("layers.total.lower_bytes", 400),
+        ("layers.total.upper_bytes", 500),
         ("layers.file_bytes", 7),
         ("layers.shared_bytes", 3),
     ]
@@ -86,15 +86,15 @@ def test_a_speed_up_and_its_interval():
     cost = dataclasses.replace(COST, speedup=Speedup((pair,), 1.6, 1.5, 1.7, 0.25))
     result = CaseResult(Case("test_a.py::test_x"), "passed", measurement=cost)
     assert properties(result)[-4:] == [
-        ("layers.speedup_factor", 1.6),
-        ("layers.speedup_lower", 1.5),
-        ("layers.speedup_upper", 1.7),
-        ("layers.serial_share", 0.25),
+        ("layers.speedup.factor", 1.6),
+        ("layers.speedup.lower", 1.5),
+        ("layers.speedup.upper", 1.7),
+        ("layers.speedup.serial_share", 0.25),
     ]
     assert judged(Limit("min_speedup", "75%"), 1.5, 1.6) == {
         "layers.min_speedup.asked": "75%",
-        "layers.min_speedup.limit_times": 1.5,
-        "layers.min_speedup.measured_times": 1.6,
+        "layers.min_speedup.limit_value": 1.5,
+        "layers.min_speedup.measured_value": 1.6,
         "layers.min_speedup.outcome": "failed",
     }
 
@@ -103,24 +103,24 @@ def test_what_was_done_under_a_hard_limit():
     found = Survival(2**31, "supervisor", "died", "stopped at the limit by the supervisor")
     result = CaseResult(Case("test_a.py::test_x"), "failed", survival=found)
     assert properties(result)[-3:] == [
-        ("layers.hard_limit.limit_bytes", 2**31),
-        ("layers.hard_limit.kept_by", "supervisor"),
-        ("layers.hard_limit.outcome", "died"),
+        ("layers.survival.limit_bytes", 2**31),
+        ("layers.survival.kept_by", "supervisor"),
+        ("layers.survival.outcome", "died"),
     ]
 
 
 def test_a_ceiling_is_in_whole_bytes():
     assert judged(Limit("memory_ceiling", "1 KiB", of="growth"), 1024.0, 2048.0) == {
         "layers.memory_ceiling.asked": "1 KiB",
-        "layers.memory_ceiling.limit_bytes": 1024,
-        "layers.memory_ceiling.measured_bytes": 2048,
+        "layers.memory_ceiling.limit_value": 1024,
+        "layers.memory_ceiling.measured_value": 2048,
         "layers.memory_ceiling.outcome": "failed",
     }
 
 
 @pytest.mark.parametrize("of", ["total", "node"])
 def test_a_ceiling_of_another_kind_than_the_growth_has_a_name_of_its_own(of):
-    assert f"layers.memory_ceiling.{of}.limit_bytes" in judged(
+    assert f"layers.memory_ceiling.{of}.limit_value" in judged(
         Limit("memory_ceiling", "1 KiB", of=of), 1024.0, 2048.0
     )
 
@@ -128,7 +128,7 @@ def test_a_ceiling_of_another_kind_than_the_growth_has_a_name_of_its_own(of):
 def test_a_floor_is_in_cores():
     assert judged(Limit("min_cores", "60%"), 1.2, 1 / 3) == {
         "layers.min_cores.asked": "60%",
-        "layers.min_cores.limit_cores": 1.2,
-        "layers.min_cores.measured_cores": 0.333333,
+        "layers.min_cores.limit_value": 1.2,
+        "layers.min_cores.measured_value": 0.333333,
         "layers.min_cores.outcome": "failed",
     }

@@ -25,7 +25,7 @@ def test_the_line_at_the_peak_is_that_which_ran_longest_near_it():
     assert (line.when, line.file, line.line, line.function, line.call) == (
         "peak", "/team/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect",
     )  # fmt: skip
-    assert line.samples == 2
+    assert line.sightings == 2
     assert line.seconds == pytest.approx(1.6 - (0.49 + 1) / 2)
     assert line.share == pytest.approx((1.35 - 0.745) / (1.6 - 0.745))
 
@@ -36,7 +36,7 @@ def test_a_sighting_stands_for_the_time_asked_and_half_way_to_its_neighbours():
 
 
 def test_near_the_peak_is_the_upper_quarter_of_the_growth():
-    assert peak(seen(1, 400), seen(1.5, 400)).samples == 2
+    assert peak(seen(1, 400), seen(1.5, 400)).sightings == 2
     assert peak(seen(1, 399), seen(1.5, 399)) is None
 
 
@@ -94,7 +94,7 @@ def test_the_line_alone_is_that_which_ran_longest_in_the_longest_stretch():
         seen(3, frame=OTHER),
     ]
     line = stacks.alone(sightings, DEMANDS)
-    assert (line.when, line.line, line.share, line.samples) == ("one_core", 41, 0.625, 3)
+    assert (line.when, line.line, line.share, line.sightings) == ("one_core", 41, 0.625, 3)
     assert line.seconds == 2
 
 
@@ -110,7 +110,7 @@ def test_a_line_seen_once_alone_is_not_named():
 
 
 def test_a_line_seen_once_that_went_on_for_long_is_named():
-    assert stacks.alone([seen(1, until=1.2)], DEMANDS).samples == 1
+    assert stacks.alone([seen(1, until=1.2)], DEMANDS).sightings == 1
 
 
 def test_the_line_itself_is_quoted_where_its_file_can_be_read(tmp_path):
