@@ -44,11 +44,11 @@ def end(supervisor: int, *, case: int, deadline_seconds: float = 10.0) -> list[s
     while (now := time.monotonic()) - started < deadline_seconds and empty_looks < 2:
         alive = _alive(supervisor)
         empty_looks = 0 if alive else empty_looks + 1
-        ended |= alive
+        ended |= {pid: line for pid, line in alive.items() if line}  # one that is going has none
         alone = _kill_in_turn(alive, alone, now)
         time.sleep(0.001)
         reap(without=case)
-    return [line for line in ended.values() if line and CLEANERS not in line]
+    return [line for line in ended.values() if CLEANERS not in line]
 
 
 def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:

@@ -186,6 +186,7 @@ def test_what_was_left_is_told(supervise):
         os.write(descriptor, b"x" * MIB)
         child = subprocess.Popen(["sleep", "99"])
         time.sleep(0.4)
+        mark("begin")  # the supervisor has looked, however late its readings came
         os._exit(0)
     """)
     assert told.ended["left"] == ["sleep 99"]

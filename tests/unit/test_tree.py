@@ -109,6 +109,16 @@ class TestEnd:
         assert tree.end(10, case=12) == ["handed on during the look"]
         assert machine.alive == {}
 
+    def test_one_that_takes_its_time_to_go_is_told_of_by_what_it_was(self, monkeypatch):
+        """Killed, it has no command line any more, and is not dead yet."""
+        machine = Machine(monkeypatch, {11: "a"})
+        going = [11]
+        monkeypatch.setattr(
+            tree, "descendants", lambda pid, without=0: [*(machine.alive or going[:])]
+        )
+        monkeypatch.setattr(procfs, "is_dead", lambda pid: not (machine.alive or going.pop()))
+        assert tree.end(10, case=12) == ["a"]
+
     def test_nobody_left_is_nothing_to_do(self, monkeypatch):
         assert Machine(monkeypatch, {}).sent == []
         assert tree.end(10, case=11) == []
