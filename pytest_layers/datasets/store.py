@@ -154,12 +154,12 @@ class Store:
             half.mkdir(parents=True)
             data, extent = f"data.{known.name}", formats.Extent()
             known.write(self._watched(wanted, extent, batches(wanted.rows)), half / data)
-            made = replace(wanted, paths=(str(folder / data),), **vars(extent))
+            made = replace(wanted, paths=(data,), **vars(extent))
             _write_note(half / _MANIFEST, made)
             half.rename(folder)
         finally:
             shutil.rmtree(half, ignore_errors=True)
-        return made
+        return _placed(made, folder)
 
     def _watched(
         self, wanted: Dataset, extent: formats.Extent, batches: Iterable[pa.RecordBatch]
@@ -248,11 +248,16 @@ def _free(root: Path) -> str:
 def _remembered(note: Path) -> Dataset | None:
     """What a manifest says, marked as used now; None where it is damaged or its files are gone."""
     try:
-        dataset = records.from_json(Dataset, json.loads(note.read_text()))
+        dataset = _placed(records.from_json(Dataset, json.loads(note.read_text())), note.parent)
         os.utime(note)
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     return dataset if all(Path(path).exists() for path in dataset.paths) else None
+
+
+def _placed(dataset: Dataset, folder: Path) -> Dataset:
+    """The same with whole paths: a manifest in `folder` names its files as seen from there, for caches are moved."""
+    return replace(dataset, paths=tuple(str(folder / path) for path in dataset.paths))
 
 
 def _write_note(note: Path, dataset: Dataset) -> None:

@@ -70,6 +70,18 @@ def test_sales_are_found_by_a_later_store(store, open_store):
     assert not open_store().sales(2_000, "parquet").made
 
 
+def test_sales_in_a_cache_that_was_moved_or_copied_are_found_where_they_are_now(store, tmp_path):
+    store.sales(2_000, "parquet")
+    store.close()
+    for name, carry in (("copied", shutil.copytree), ("moved", shutil.move)):
+        carry(tmp_path / "cache", tmp_path / name)
+        there = Store(tmp_path / name, PLENTY, lambda *_: None)
+        found = there.sales(2_000, "parquet")
+        there.close()
+        assert not found.made
+        assert Path(found.dataset.path).is_relative_to(tmp_path / name)
+
+
 def test_a_record_of_sales_says_what_is_in_the_file(store):
     dataset = store.sales(2_000, "parquet").dataset
     assert (dataset.name, dataset.format) == ("sales", "parquet")
