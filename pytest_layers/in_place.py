@@ -12,10 +12,13 @@ from pytest_layers.cases import PLAN
 from pytest_layers.errors import LayersError
 from pytest_layers.isolate.child import inside
 from pytest_layers.isolate.place import Place
+from pytest_layers.outcome import amend
 from pytest_layers.runner import Runner
 
 _OBSTACLE: pytest.StashKey[str] = pytest.StashKey()
 """On an item: why it can't be measured."""
+_TOLD: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
+"""On an item: the report that its result rides on."""
 
 
 class InPlace:
@@ -37,6 +40,7 @@ class InPlace:
                 item.stash[_OBSTACLE] = str(error)
             else:
                 item.config.stash[state.WINDOW] = place
+                ends.callback(item.config.stash.__delitem__, state.WINDOW)
                 item.config.stash[state.TEMP_DIR] = place.temp_dir
             return (yield)
 
@@ -61,10 +65,21 @@ class InPlace:
     def pytest_runtest_makereport(
         self, item: pytest.Item
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """The verdicts on the call's report, failed by pytest for its subtests, which come while the call goes on."""
+        """The case's result on the report of the last phase that has a say in it."""
         self._runner.progress.end()
         report = yield
-        if PLAN in item.stash and report.when == "call" and not self._in_call:
+        is_met = state.WINDOW in item.config.stash or _OBSTACLE in item.stash
+        if (
+            PLAN in item.stash and is_met and not self._in_call
+        ):  # subtests come while the call goes on
+            self._tell(item, report)
+        return report
+
+    def _tell(self, item: pytest.Item, report: pytest.TestReport) -> None:
+        if report.when == "call" or (report.when == "setup" and not report.passed):
+            # Where pytest fails a test for its subtests.
             item.config.hook.pytest_report_teststatus(report=report, config=item.config)
             self._runner.conclude_in_place(item, report)
-        return report
+            item.stash[_TOLD] = report
+        elif not report.passed and _TOLD in item.stash:
+            amend(item, item.stash[_TOLD], report)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_layers import state
-from pytest_layers.records import CaseResult, Measurement, to_json
+from pytest_layers.records import CaseResult, Measurement, from_json, to_json
 from pytest_layers.report import junit, text, timeline
 
 _SUBTESTS = {"SubtestReport", "SubTestReport"}
@@ -39,13 +39,29 @@ def conclude(
             _leave_in_doubt(item, call)
     elif call is not None and call.failed and "failed" in verdicts:
         call.sections.append(("Broken limits", _failure(item, result)))
+    if reports:
+        _put(item, reports, result, carrier=call or reports[0])
+
+
+def amend(item: pytest.Item, told: pytest.TestReport, last: pytest.TestReport) -> None:
+    """Tell the result that rides on an earlier report once more, with what its teardown has come to."""
+    result = from_json(CaseResult, told.layers)
+    _put(item, [told, last], result, carrier=last)
+
+
+def _put(
+    item: pytest.Item,
+    reports: Sequence[pytest.TestReport],
+    result: CaseResult,
+    *,
+    carrier: pytest.TestReport,
+) -> None:
     outcome, reason = outcome_of(reports)
     final = dataclasses.replace(result, outcome=outcome, reason=reason)
-    carrier = call or (reports[0] if reports else None)
-    if carrier is not None:
-        carrier.layers = to_json(final)  # type: ignore[attr-defined]
+    carrier.layers = to_json(final)  # type: ignore[attr-defined]
     for report in reports:
         report.user_properties = junit.renewed(report.user_properties, final)
+    item.user_properties[:] = reports[-1].user_properties  # JUnit takes those of the teardown
 
 
 def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:

@@ -156,8 +156,7 @@ def pytest_make_collect_report(
     """Note every test's id, give every case its plan; all wrong marks of a file are told at once."""
     report = yield
     faults = []
-    items = [node for node in report.result or () if isinstance(node, pytest.Item)]
-    for item in items:
+    for item in (node for node in report.result or () if isinstance(node, pytest.Item)):
         state.collected_id(item)
         if _concerns_us(item, getattr(item, "fixturenames", ())):
             faults += _plan(item)
@@ -325,9 +324,12 @@ class Collector:
         self._started = datetime.datetime.now(datetime.timezone.utc)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Results ride on the reports, those of xdist's workers too."""
+        """Results ride on the reports, those of xdist's workers too. In place the last one of a case counts."""
         if hasattr(report, "layers"):
-            self._results.append(report.layers)
+            new = report.layers
+            if new["isolation"] == "none":
+                self._results = [old for old in self._results if old["case"] != new["case"]]
+            self._results.append(new)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

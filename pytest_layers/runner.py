@@ -222,21 +222,8 @@ class Runner:
 
     def conclude_in_place(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Judge a case that ran in this process, and put the verdicts on its report."""
-        plan, place = item.stash[PLAN], item.config.stash[state.WINDOW]
-        assert isinstance(place, Place)
-        finished = not place.is_open
-        if not finished:
-            with contextlib.suppress(LayersError):  # its supervisor may be gone
-                place.end()
-        attempt = Attempt(
-            [report],
-            place.findings,
-            finished=finished,
-            native=place.native,
-            nodes=place.nodes,
-            data_bytes=place.data_bytes,
-            rows=place.rows,
-        )
+        plan, place = item.stash[PLAN], item.config.stash.get(state.WINDOW, None)
+        attempt = _attempt_in(place, report) if isinstance(place, Place) else Attempt([report])
         measurement = self._measurement(plan, attempt)
         runs = [self._verdicts(plan, attempt, measurement)]
         result = self._result(plan, attempt, measurement, runs)
@@ -246,7 +233,6 @@ class Runner:
             verdict = judge.unmeasured(limit, RAN_IN_PLACE)
             result = dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
         conclude(item, [report], result, strict=self._settings.strict)
-        item.user_properties[:] = report.user_properties  # JUnit takes those of the teardown
 
     def ground(self, plan: Plan, rows: int, data_bytes: int) -> judge.Ground:
         """What the limits of a case refer to."""
@@ -336,6 +322,23 @@ class Runner:
         except Timeout:
             with self._progress.waiting(folder):
                 lock.acquire()
+
+
+def _attempt_in(place: Place, report: pytest.TestReport) -> Attempt:
+    """What this process told of a case that ran in it."""
+    finished = not place.is_open
+    if not finished:
+        with contextlib.suppress(LayersError):  # its supervisor may be gone
+            place.end()
+    return Attempt(
+        [report],
+        place.findings,
+        finished=finished,
+        native=place.native,
+        nodes=place.nodes,
+        data_bytes=place.data_bytes,
+        rows=place.rows,
+    )
 
 
 def _nodes(attempt: Attempt) -> Iterator[Node]:

@@ -64,10 +64,65 @@ def test_in_place_a_case_has_its_properties_in_junit_once(layers):
         plugins=["rerunfailures"],
     )
     assert ran.outcomes == {"passed": 2, "rerun": 1}
+    assert ran.case("test_case").outcome == "passed"
     *_, last, plain = ElementTree.parse(layers.path / "junit.xml").iter("testcase")
     found = [(one.attrib["name"], one.attrib["value"]) for one in last.iter("property")]
     assert [value for name, value in found if name == "layers.outcome"] == ["passed"]
     assert list(plain.iter("property")) == []
+
+
+PHASES = """
+    import pytest
+
+    pytestmark = pytest.mark.memory_ceiling("1GiB")
+
+    @pytest.fixture
+    def breaks(): assert 0, "at first"
+
+    @pytest.fixture
+    def skips(): pytest.skip("not here")
+
+    @pytest.fixture
+    def breaks_off():
+        yield
+        assert 0, "at last"
+
+    @pytest.fixture
+    def skips_off():
+        yield
+        pytest.skip("too late")
+
+    def test_broken_off(breaks_off): pass
+
+    def test_broken_twice(breaks_off): assert 0, "within"
+
+    def test_skipped_off(skips_off): pass
+
+    def test_broken(breaks_off, breaks): pass
+
+    def test_skipped(skips): pass
+
+    @pytest.mark.skip(reason="not now")
+    def test_left_out(): pass
+"""
+
+
+@pytest.mark.parametrize("isolation", ["case", "none"])
+def test_set_up_and_teardown_have_their_say_in_a_case_wherever_it_runs(layers, isolation):
+    path = layers.path / "junit.xml"
+    ran = layers.run(PHASES, f"--layers-isolation={isolation}", f"--junit-xml={path}")
+    assert {name: (case.outcome, case.reason) for name, case in ran.cases.items()} == {
+        "test_broken_off": ("error", "AssertionError: at last"),
+        "test_broken_twice": ("failed", "AssertionError: within"),
+        "test_skipped_off": ("skipped", "too late"),
+        "test_broken": ("error", "AssertionError: at first"),
+        "test_skipped": ("skipped", "not here"),
+        "test_left_out": ("skipped", "not now"),
+    }
+    assert len(ran.run.cases) == len(ran.cases)
+    for told in ElementTree.parse(path).iter("testcase"):
+        (outcome,) = told.findall(".//property[@name='layers.outcome']")
+        assert outcome.attrib["value"] == ran.case(told.attrib["name"]).outcome
 
 
 def test_limits_hold_in_place_too(layers):
