@@ -44,6 +44,8 @@ KEPT_BYTES = 256 * 2**20
 KEPT_CORES = 0.3
 """Cores that a kept engine may use at rest: Ray's own processes take about a tenth of one."""
 
+CASE_FOLDER = "LAYERS_CASE_FOLDER"
+"""In the environment of a case: its folder, where cases of a pytest that it starts itself take turns."""
 WHOLE = {"stopped", "rested", "ended"}
 """Kinds of messages that an attempt keeps as they are."""
 WHERE_LIMITS = frozenset({"memory_ceiling", "min_cores"})
@@ -239,7 +241,7 @@ class Processes:
         return arguments
 
     def _environment(self, plan: Plan, settings: Settings, temp_dir: Path) -> dict[str, str]:
-        environment = {**os.environ, "TMPDIR": str(temp_dir)}
+        environment = {**os.environ, "TMPDIR": str(temp_dir), CASE_FOLDER: str(temp_dir)}
         for name in ("PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT"):
             environment.pop(name, None)
         engine = self.engine(plan)

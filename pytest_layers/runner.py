@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from pytest_layers.judge import repeats, speedup
 from pytest_layers.measure import machine, reduce
 from pytest_layers.measure.findings import Findings
 from pytest_layers.outcome import conclude, drawn, expect_stop, failed_report, has_passed, went_well
-from pytest_layers.processes import Processes
+from pytest_layers.processes import CASE_FOLDER, Processes
 from pytest_layers.records import (
     CaseResult,
     Limit,
@@ -302,9 +303,12 @@ class Runner:
 
     @contextlib.contextmanager
     def _machine_lock(self) -> Iterator[None]:
-        """One case at a time on a machine: windows that overlap would measure each other."""
+        """One case at a time on a machine: windows that overlap would measure each other.
+
+        Within a case, which has the machine's lock, one of those that it starts.
+        """
         folder = self._settings.cache_dir or default_cache_dir()
-        lock = FileLock(folder / "machine.lock")
+        lock = FileLock(Path(os.environ.get(CASE_FOLDER, folder), "machine.lock"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._acquire(lock, folder)

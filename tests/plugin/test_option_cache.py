@@ -77,3 +77,38 @@ def test_the_case_of_another_session_with_the_same_folder_is_waited_for(layers):
     assert ran.outcomes == {"passed": 1}
     told = f"waiting for the case of another session that keeps its data in {layers.cache}"
     assert ran.lines.count(told) == 1
+
+
+def test_cases_of_a_pytest_that_a_case_starts_take_turns_and_do_not_wait_for_that_case(layers):
+    layers.write("within/pytest.ini", "[pytest]")
+    layers.write(
+        "within/test_within.py",
+        """
+        import time
+        from pathlib import Path
+        import pytest
+
+        @pytest.mark.parametrize("number", [1, 2])
+        def test_within(size, number):
+            alone = Path("alone")
+            alone.touch(exist_ok=False)
+            time.sleep(0.5)
+            alone.unlink()
+        """,
+    )
+    arguments = ["-m", "pytest", "-p", "xdist.plugin", "-p", "pytest_layers.plugin", "-n2"]
+    arguments += ["--layers-sizes=1k", f"--layers-cache-dir={layers.cache}"]
+    ran = layers.run(
+        f"""
+        import subprocess
+        import sys
+
+        def test_it(size):
+            command = [sys.executable, *{arguments}]
+            assert subprocess.run(command, cwd="within", timeout=60).returncode == 0
+        """,
+        "--layers-sizes=1k",
+        "test_it.py",
+        process=True,
+    )
+    assert ran.outcomes == {"passed": 1}
