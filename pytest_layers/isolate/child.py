@@ -30,6 +30,10 @@ NAME = "layers-child"
 REPORTER = "terminalreporter"
 """Under this name other plugins look for what writes to the terminal."""
 
+NO_TERMINAL = (
+    "a case's own process has no terminal for a debugger; use --pdb, or --layers-isolation=none"
+)
+
 _PARENT_ONLY: dict[str, Any] = {
     "benchmark_autosave": None,
     "benchmark_compare": [],
@@ -254,6 +258,11 @@ class ChildSide:
             return (yield)
         with inside(self._wire):
             return (yield)
+
+    def pytest_enter_pdb(self, config: pytest.Config) -> None:
+        """There is no terminal here to debug at, and the end of an empty input would quit a debugger without a word."""
+        if not config.getoption("usepdb_cls", None):  # that one may bring its own
+            pytest.fail(NO_TERMINAL, pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """A report, in pytest's own form."""

@@ -170,6 +170,25 @@ def test_debugger_runs_in_place(layers):
     assert layers.run(TEXT, "--pdb").case("test_case").isolation == "none"
 
 
+def test_a_breakpoint_says_how_to_debug(layers):
+    ran = layers.run(
+        """
+        import pytest
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_it(): breakpoint()
+
+        @pytest.mark.memory_ceiling("1GiB")
+        def test_next(): pass
+        """
+    )
+    assert ran.outcomes == {"failed": 1, "passed": 1}
+    assert ran.case("test_it").reason == (
+        "Failed: a case's own process has no terminal for a debugger;"
+        " use --pdb, or --layers-isolation=none"
+    )
+
+
 SHOWN = """
     import pytest
 
