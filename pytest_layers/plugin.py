@@ -43,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
     config.stash[state.SETTINGS] = settings.resolve(config)
     config.pluginmanager.register(fixtures, "layers-fixtures")
-    if not (_is_child(config) or hasattr(config, "workerinput")):
+    if not (_is_child(config) or hasattr(config, "workerinput") or config.option.collectonly):
         config.pluginmanager.register(Collector(config), "layers-collector")
     if any(settings.source_of(config, name) for name in ("layers", "cores")):
         _prepare(config)

@@ -53,6 +53,12 @@ def test_several_files_are_all_written_and_their_folders_made(layers):
     ]
 
 
+def test_tests_that_are_only_listed_leave_the_last_run_s_document_alone(layers):
+    path = layers.write("last.json", "as it was")
+    assert layers.run(TEXT, "--collect-only", f"--layers-report={path}").status == 0
+    assert path.read_text() == "as it was"
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
