@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from pytest_layers import state
 from pytest_layers.attempt import Attempt, how_it_ended, phase_of_death
 from pytest_layers.cases import PLAN, Plan
+from pytest_layers.datasets import HALF
 from pytest_layers.engines.catalog import skip_reason
 from pytest_layers.errors import LayersError
 from pytest_layers.isolate.place import Place
@@ -199,8 +200,14 @@ class Runner:
         return judge.stop_lines(plan.limits, self.ground(plan, attempt.rows, attempt.data_bytes))
 
     def close(self) -> None:
-        """End what was kept for further cases."""
+        """End what was kept for further cases, and remove data that were being made when a case was ended."""
         self._processes.close()
+        folder = self._settings.cache_dir or default_cache_dir()
+        if any((folder / HALF).glob("*")):
+            from pytest_layers.datasets.store import Store
+
+            with contextlib.suppress(OSError):
+                Store(folder, self._settings.cache_bytes, self._progress).sweep()
 
     def _attempt(
         self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0

@@ -5,3 +5,6 @@
 - `fingerprint.py`: digests by which a test's own data are found again
 - `store.py`: data sets made once, found again, and removed when they take too much room
 """
+
+HALF = "half"
+"""The folder of a cache in which data sets are while they are made or removed."""

@@ -27,7 +27,7 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from pytest_layers import records
-from pytest_layers.datasets import formats, sales
+from pytest_layers.datasets import HALF, formats, sales
 from pytest_layers.datasets.fingerprint import digest, of_function
 from pytest_layers.errors import LayersError
 from pytest_layers.records import Dataset
@@ -139,7 +139,7 @@ class Store:
                 dataset = found or self._make(wanted, batches, known, folder)
                 self._use(folder)
             if found is None:
-                self._sweep()
+                self.sweep()
                 self._evict()
         return Made(dataset, made=found is None)
 
@@ -183,11 +183,11 @@ class Store:
 
     def _half(self, folder: Path) -> Path:
         """Where `folder` is filled, and where it goes to be removed."""
-        return self._root / "half" / folder.name
+        return self._root / HALF / folder.name
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
         """Remove what killed processes left half done."""
-        for half in (self._root / "half").iterdir():
+        for half in (self._root / HALF).iterdir():
             with suppress(Timeout), self._locked(half, timeout=0):
                 shutil.rmtree(half, ignore_errors=True)
 

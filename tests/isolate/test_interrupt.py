@@ -58,6 +58,25 @@ def test_ctrl_c_while_a_case_starts(inner, ground):
     ground.assert_nothing_left(10)
 
 
+def test_ctrl_c_while_data_are_being_made(inner, ground):
+    code = """
+    def batches(rows):
+        import pyarrow
+        for number in range(999):
+            yield pyarrow.record_batch({"a": [number]})
+            open("ready", "w").close()
+            time.sleep(0.1)
+
+    def test_it(dataset): dataset("slow", batches, rows=999)
+    """
+    process = inner.start(code)
+    inner.await_file("ready")
+    os.killpg(process.pid, signal.SIGINT)
+    assert inner.finish(process).status == pytest.ExitCode.INTERRUPTED
+    ground.assert_nothing_left()
+    assert list((ground.folder / "cache" / "half").iterdir()) == []
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
 def test_pytest_is_killed(inner, ground, number):
     process = inner.start(CODE, "-s")
