@@ -35,6 +35,7 @@ NO_TERMINAL = (
 )
 
 _PARENT_ONLY: dict[str, Any] = {
+    "allure_report_dir": None,  # it would tell of a test that has passed, whatever the verdicts
     "benchmark_autosave": None,
     "benchmark_compare": [],
     "benchmark_json": None,

@@ -396,6 +396,30 @@ def test_what_pytest_writes_of_a_session_a_case_does_not_write(layers):
     assert ran.outcomes == {"passed": 1}
 
 
+def test_allure_is_not_told_by_a_case_that_it_has_passed_before_it_is_judged(layers):
+    layers.write(
+        "conftest.py",
+        """
+        import pytest
+
+        def pytest_addoption(parser):
+            parser.addoption("--alluredir", dest="allure_report_dir")
+
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport(item):
+            report = yield
+            if item.config.option.allure_report_dir:
+                with open(item.config.option.allure_report_dir, "a") as told:
+                    print(item.name, report.when, report.outcome, file=told)
+            return report
+        """,
+    )
+    layers.run(THREE, "--alluredir=told")
+    told = (layers.path / "told").read_text()
+    assert "test_plain call passed" in told
+    assert "test_broken" not in told
+
+
 def test_the_cache_is_cleared_once(layers):
     ran = layers.run(
         HEAD
