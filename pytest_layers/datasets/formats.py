@@ -146,10 +146,18 @@ def _fill_hdf5(file: Any, table: pa.Table) -> None:
     group.parent.attrs["type"] = "table"
     group.attrs["column_order"] = ",".join(table.column_names)
     for name, column in zip(table.column_names, table.columns, strict=True):
+        _check_name(name)
         write = _column_writer(name, column.type)
         write(group.create_group(name), column)
         if column.null_count:
             _write_validity(group[name], column)
+
+
+def _check_name(name: str) -> None:
+    if "/" in name or name in {"", "."}:
+        raise LayersError(
+            f"hdf5 has no column {name!r}: there that is a path; use parquet or arrow, or rename it"
+        )
 
 
 def _column_writer(name: str, kind: pa.DataType) -> Callable[[Any, pa.ChunkedArray], None]:

@@ -31,6 +31,7 @@ it counts itself.
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -56,6 +57,8 @@ MOST_HEAP_BYTES = 4096 * _MIB
 _LOOPBACK = "127.0.0.1"
 _JVM = (
     "-XX:+UseSerialGC",
+    "-XX:-UseG1GC",  # one that `JAVA_TOOL_OPTIONS` asks for: a JVM does not start with two collectors
+    "-XX:-UseParallelGC",
     "-Xmn128m",
     "-Xms144m",
     "-XX:SurvivorRatio=4",
@@ -253,7 +256,7 @@ def _settings(budget: Budget, own_host: str) -> dict[str, str]:
         "spark.driver.host": own_host,
         "spark.driver.bindAddress": own_host,
         "spark.driver.memory": f"{_heap_bytes(budget) // _MIB}m",
-        "spark.driver.extraJavaOptions": " ".join(java),
+        "spark.driver.extraJavaOptions": shlex.join(java),
         "spark.local.dir": str(temp / "spark"),
         "spark.sql.shuffle.partitions": str(budget.cores),
         "spark.sql.warehouse.dir": str(temp / "warehouse"),

@@ -123,6 +123,13 @@ def test_hdf5_says_which_column_it_does_not_hold(tmp_path, column):
         write("hdf5", [pa.record_batch({"odd": column})], tmp_path)
 
 
+@pytest.mark.parametrize("name", ["a/b", ".", ""])
+def test_hdf5_says_which_name_it_does_not_hold(tmp_path, name):
+    pytest.importorskip("h5py")
+    with pytest.raises(LayersError, match=f"hdf5 has no column {name!r}"):
+        write("hdf5", [pa.record_batch({name: [1]})], tmp_path)
+
+
 def test_hdf5_of_another_layout_is_named(tmp_path):
     h5py = pytest.importorskip("h5py")
     path = tmp_path / "other.h5"

@@ -1,9 +1,12 @@
+import shlex
+import subprocess
 import sys
 
 import pytest
 
-from pytest_layers.engines import _java
+from pytest_layers.engines import _java, spark
 from pytest_layers.engines.spark import Spark
+from pytest_layers.records import Budget
 
 
 @pytest.fixture(autouse=True)
@@ -115,9 +118,25 @@ class TestObstacleOfSpark:
 
 
 def test_listens_and_writes_where_it_is_told():
-    from pytest_layers.records import Budget
-
     told = Spark.environment(Budget(2, 2**30, "folder"))
     assert told["SPARK_LOCAL_IP"] == "127.0.0.1"
     assert told["SPARK_LOCAL_DIRS"] == "folder/spark"
     assert told["PYSPARK_PYTHON"] == sys.executable
+
+
+def test_a_temp_folder_may_have_spaces_in_its_name():
+    settings = spark._settings(Budget(2, 2**30, "/tmp/a b"), "127.0.0.1")
+    options = shlex.split(settings["spark.driver.extraJavaOptions"])
+    assert "-Djava.io.tmpdir=/tmp/a b" in options
+    assert all(option.startswith("-") for option in options)
+
+
+@pytest.mark.skipif(_java.executable() is None, reason="there is no Java")
+@pytest.mark.parametrize("collector", ["G1", "Parallel"])
+def test_another_collector_in_the_environment_does_not_keep_it_from_starting(
+    collector, monkeypatch
+):
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", f"-XX:+Use{collector}GC")
+    command = [_java.executable(), *spark._JVM, "-XX:+PrintCommandLineFlags", "-version"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "-XX:+UseSerialGC" in told.stdout
