@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import _ray_cluster
 from pytest_layers.errors import LayersError
+from pytest_layers.units import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget
 
 MIB = 1 << 20
+OPTION = "--layers-ray-store"
 _LOOPBACK = "127.0.0.1"
+SHARED_FOLDER = Path("/dev/shm")  # noqa: S108  (the kernel's name for it: shm_overview(7))
 _STORE_DIVISOR = 20
 _STORE_BYTES_MIN, _STORE_BYTES_MAX = 80 * MIB, 1024 * MIB
 _TEMP_DIR_BYTES = 42
@@ -105,9 +109,11 @@ def start(budget: Budget) -> Any:
     """Start Ray within the budget, its workers past their imports; gives what `ray.init` does.
 
     Raises:
-        LayersError: its sockets don't fit below the temp folder, or would be open to the network.
+        LayersError: its sockets don't fit below the temp folder, or would be open to the network; its store does
+            not fit into shared memory.
     """
     _check_temp_dir(budget.temp_dir)
+    _check_store(store_bytes(budget))
     import ray
 
     with _few_helpers():
@@ -163,6 +169,19 @@ def _check_temp_dir(temp_dir: str) -> None:
         raise LayersError(
             f"Ray's sockets need a temp folder of at most {_TEMP_DIR_BYTES} bytes, not {temp_dir};"
             " set TMPDIR to a shorter one"
+        )
+
+
+def _check_store(wanted_bytes: int) -> None:
+    """Refuse what Ray would keep in a file on disk: objects there are not in the footprint."""
+    if not SHARED_FOLDER.is_dir():
+        return
+    free_bytes = shutil.disk_usage(SHARED_FOLDER).free
+    if free_bytes < wanted_bytes:
+        raise LayersError(
+            f"Ray's object store of {format_bytes(wanted_bytes)} does not fit into {SHARED_FOLDER}, which has"
+            f" {format_bytes(free_bytes)} free; in a container give it more (docker run --shm-size=2g), or ask for a"
+            f" smaller store ({OPTION})"
         )
 
 

@@ -180,6 +180,12 @@ def test_a_long_temp_folder_is_refused():
         _ray.start(budget(temp_dir="/tmp/" + "x" * 60))
 
 
+def test_a_store_that_shared_memory_can_not_hold_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(_ray, "SHARED_FOLDER", tmp_path)
+    with pytest.raises(LayersError, match=r"does not fit into .*--shm-size.*--layers-ray-store"):
+        _ray.start(budget(temp_dir="/tmp", store_bytes=1 << 60))
+
+
 def budget(**given):
     return Budget(**{"cores": 2, "memory_bytes": GIB, "temp_dir": "/tmp", **given})
 
