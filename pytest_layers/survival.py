@@ -16,6 +16,8 @@ _MEMORY = re.compile(
     r"MemoryError|OutOfMemory|out of memory|bad_alloc|cannot allocate", re.IGNORECASE
 )
 """How Python, Arrow, Java, DuckDB, Ray and the C++ library say that they got no more memory."""
+_JVM = re.compile(r"java\.lang\.OutOfMemoryError.*")
+"""What a JVM that dies of it writes, while Python is only told that nobody answers any more."""
 _STOPPED = {
     "hard_limit": "stopped at the limit by the supervisor",
     "memory": "stopped far past its memory ceiling",
@@ -41,7 +43,7 @@ def _what_it_did(
         return "died", cause
     troubles = [report for report in attempt.reports if _is_trouble(report)]
     if troubles:
-        return _trouble(first_line(troubles[0]), str(_message(troubles[0])), limit["kills"])
+        return _trouble(troubles[0], limit["kills"])
     lost = f"; the kernel killed {limit['kills']} of its processes" if limit["kills"] else ""
     if measurement is not None and measurement.spilled_bytes:
         return "spilled", f"spilled {format_bytes(measurement.spilled_bytes)} to disk{lost}"
@@ -59,14 +61,17 @@ def _cause_of_death(attempt: Attempt) -> str:
     return kind_of_end(attempt.ended) if attempt.ended else "its process was lost"
 
 
-def _trouble(line: str, message: str, kills: int) -> tuple[str, str]:
-    """What the test's own error tells."""
+def _trouble(report: Any, kills: int) -> tuple[str, str]:
+    """What the test's own error tells, and what a JVM wrote."""
+    line, message = first_line(report), str(_message(report))
     if kills:
         return "died", f"the kernel killed {kills} of its processes: {line}"
     if _WORKER.search(message):
         return "died", f"a worker of the engine was killed: {line}"
     if _MEMORY.search(message):
         return "died", f"got no more memory: {line}"
+    if told := _JVM.search(report.capstderr):
+        return "died", f"its JVM got no more memory, {told[0]}: {line}"
     return "failed", line
 
 

@@ -30,6 +30,7 @@ it counts itself.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import socket
@@ -43,6 +44,8 @@ from pytest_layers.engines.base import Engine
 from pytest_layers.errors import LayersError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pyarrow as pa
 
     from pytest_layers.records import Budget, Dataset
@@ -193,12 +196,16 @@ class Spark(Engine):
         """What its stages shuffled and spilled, and the heap of the driver in use after a collection.
 
         `spilled_bytes` were written to disk; `spilled_memory_bytes` is what the same rows took in
-        memory. Nothing is known where the test itself stopped the engine, nor by Spark Connect.
+        memory. Nothing is known where the test itself stopped the engine, where the JVM died, nor by Spark Connect.
         """
         if self._executors:
             self._found = self._end_probes(self._executors)
-        if self.session is None or self._jvm is None:
-            return {}
+        if self.session is not None and self._jvm is not None:
+            with _unless_it_died():
+                return self._figures()
+        return {}
+
+    def _figures(self) -> dict[str, float]:
         stages = [stage for stage in self._stages() if stage.stageId() > self._last_stage]
         self._jvm.System.gc()
         runtime = self._jvm.Runtime.getRuntime()
@@ -221,12 +228,14 @@ class Spark(Engine):
         """
         if self.session is None:
             return
-        self.session.stop()
+        with _unless_it_died():
+            self.session.stop()
         self.session = None
         if self._lifeline:
             self._lifeline.close()
         if self._jvm:
-            self._gateway.shutdown()
+            with _unless_it_died():
+                self._gateway.shutdown()
             self._gateway.proc.stdin.close()  # on which the JVM waits, to end when it does
             self._gateway.proc.wait()
 
@@ -246,6 +255,15 @@ class Spark(Engine):
         no_quantiles = self._gateway.new_array(self._jvm.double, 0)
         found = context.statusStore().stageList(None, False, False, no_quantiles, None)
         return [found.apply(at) for at in range(found.size())]
+
+
+@contextlib.contextmanager
+def _unless_it_died() -> Iterator[None]:
+    """What is asked of a JVM, which may have died during the test: then that is the test's failure."""
+    from py4j.protocol import Py4JError
+
+    with contextlib.suppress(OSError, Py4JError):
+        yield
 
 
 def _settings(budget: Budget, own_host: str) -> dict[str, str]:

@@ -77,6 +77,16 @@ class TestSpark(EngineContract):
         assert 0 < some["heap_after_gc_bytes"] < 200 * 2**20
 
 
+@pytest.mark.layers("spark")
+def test_a_jvm_that_died_is_the_failure_of_the_test_alone(engine):
+    jvm = engine.session.sparkContext._gateway.proc
+    engine.begin_window()
+    jvm.kill()
+    jvm.wait()
+    assert engine.end_window() == {}
+    engine.stop()
+
+
 def functions():
     from pyspark.sql import functions
 

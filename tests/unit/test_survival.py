@@ -15,10 +15,14 @@ NOTHING = SimpleNamespace(spilled_bytes=0)
 class Report(SimpleNamespace):
     """As much of pytest's as is looked at."""
 
-    def __init__(self, when, outcome, message="", **others):
+    def __init__(self, when, outcome, message="", capstderr="", **others):
         crash = SimpleNamespace(message=message)
         super().__init__(
-            when=when, outcome=outcome, longrepr=SimpleNamespace(reprcrash=crash), **others
+            when=when,
+            outcome=outcome,
+            longrepr=SimpleNamespace(reprcrash=crash),
+            capstderr=capstderr,
+            **others,
         )
         self.passed = outcome == "passed"
         self.failed = outcome == "failed"
@@ -142,6 +146,15 @@ def test_a_worker_was_killed(message):
 def test_a_worker_was_killed_by_the_kernel():
     one = attempt(Report("call", "failed", "lost"), ended=ended(kept_by="kernel", kills=2))
     assert said(one) == ("died", "the kernel killed 2 of its processes: lost")
+
+
+def test_a_jvm_that_wrote_why_it_died():
+    error = "Py4JJavaError: <exception str() failed>"
+    written = "ERROR Executor: in task 0\njava.lang.OutOfMemoryError: Java heap space\n\tat java"
+    assert said(attempt(Report("call", "failed", error, capstderr=written))) == (
+        "died",
+        f"its JVM got no more memory, java.lang.OutOfMemoryError: Java heap space: {error}",
+    )
 
 
 def test_an_error_that_does_not_speak_of_memory():
