@@ -55,7 +55,7 @@ class Ray(WorkersEngine):
         """The rows of a Ray `Dataset`, which is run, or of Arrow tables by their references."""
         ray = self.namespace
         if isinstance(frame, ray.data.Dataset):
-            frame = frame.to_arrow_refs()
+            frame = _table(ray.get(frame.to_arrow_refs()), frame)
         if isinstance(frame, ray.ObjectRef):
             frame = ray.get(frame)
         if _is_list_of(frame, ray.ObjectRef):
@@ -72,7 +72,30 @@ def _is_list_of(frame: Any, kind: type) -> bool:
     return isinstance(frame, list) and bool(frame) and all(isinstance(one, kind) for one in frame)
 
 
-def _concat(parts: list[Any]) -> pa.Table:
+def _concat(parts: list[pa.Table]) -> pa.Table:
     import pyarrow as pa
 
-    return pa.concat_tables([part for part in parts if part.num_columns])
+    return pa.concat_tables([part for part in parts if part.num_columns] or parts)
+
+
+def _table(parts: list[pa.Table], dataset: Any) -> pa.Table:
+    """The blocks of a Ray `Dataset`, each of which has the types of its own values: where all are None, null.
+
+    Without rows there are no blocks, or some without columns.
+    """
+    import pyarrow as pa
+
+    with_columns = [part for part in parts if part.num_columns]
+    if not with_columns:
+        return _without_rows(dataset.schema())
+    return pa.concat_tables(with_columns, promote_options="permissive")
+
+
+def _without_rows(schema: Any) -> pa.Table:
+    """A table of a `ray.data.Schema`, where it is known. Of what Arrow has no type for the columns are nulls."""
+    import pyarrow as pa
+
+    types = schema.types if schema else ()
+    known = [kind if isinstance(kind, pa.DataType) else pa.null() for kind in types]
+    names = schema.names if schema else ()
+    return pa.schema(list(zip(names, known, strict=True))).empty_table()

@@ -102,6 +102,24 @@ class TestRayAlone:
         counter = ray.remote(Counter).remote()
         assert ray.get([counter.add.remote(number) for number in (1, 2, 3)]) == [1, 3, 6]
 
+    def test_where_there_are_no_rows_there_are_columns(self, engine, sales):
+        from ray.data.expressions import col
+
+        none = (
+            engine.scan(sales).select_columns(["region", "amount"]).filter(expr=col("amount") < 0)
+        )
+        for frame in (none, none.sort("amount")):
+            found = engine.collect(frame)
+            assert (found.num_rows, found.column_names) == (0, ["region", "amount"])
+        assert (
+            engine.collect(none.map_batches(lambda batch: batch)).num_rows == 0
+        )  # Ray knows no more
+
+    def test_a_block_may_be_all_nulls(self, engine):
+        make = engine.namespace.data.from_items
+        mixed = make([{"note": None}, {"note": "gift"}], override_num_blocks=2)
+        assert engine.collect(mixed).to_pydict() == {"note": [None, "gift"]}
+
     def test_idle_workers_stay(self, engine, tmp_path):
         ray, count = engine.namespace, 2 * engine.cores
 
