@@ -21,7 +21,7 @@ from pytest_layers.records import Bracket, Limit, Measurement
 
 CORES, FLOOR = 4, 2.0
 LIMIT = Limit("min_cores", str(FLOOR), "cores")
-GROUND = limits.Ground(data_bytes=0, rows=0, ram_bytes=0, cores_given=CORES)
+BASIS = limits.Basis(data_bytes=0, rows=0, ram_bytes=0, cores_given=CORES)
 TRUTHS = (0.5, 0.75, 0.9, 1.0, 1.1, 1.25)
 NOISES = (0.02, 0.05, 0.10)
 CPU_SECONDS = (0.4, 4.0)
@@ -61,11 +61,11 @@ def outcome(
     wanted: float, noise: float, cpu_seconds: float, repeat: int, *, contended: bool
 ) -> tuple[str, int]:
     """One case judged: what came of it, and the number of its runs."""
-    runs: list[repeats.Run] = []
+    runs: list[repeats.Verdicts] = []
     while len(runs) < repeat:
         measurement = run(wanted, noise, cpu_seconds, contended=contended)
-        runs.append([limits.judge(LIMIT, measurement, GROUND)])
-        if not repeats.worth_repeating(runs, cpu_seconds, GROUND.cores_given):
+        runs.append([limits.judge(LIMIT, measurement, BASIS)])
+        if not repeats.worth_repeating(runs, cpu_seconds, BASIS.cores_given):
             break
     (verdict,) = repeats.together(runs)
     return verdict.outcome, len(runs)

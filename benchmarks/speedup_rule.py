@@ -15,7 +15,7 @@ import sys
 from collections import Counter
 
 from pytest_layers.judge import speedup
-from pytest_layers.records import Limit, Pace, Pair
+from pytest_layers.records import Limit, Pair, Timing
 
 CORES, FLOOR = 4, 2.0
 LIMIT = Limit("min_speedup", str(FLOOR))
@@ -24,17 +24,17 @@ NOISES = (0.02, 0.05, 0.10, 0.20)
 MOST_WRONG = 0.05
 
 
-def pace(wall: float, cores: int, noise: float) -> Pace:
+def timing(wall: float, cores: int, noise: float) -> Timing:
     """A run that used all its cores without waiting, so that both bounds of its wall are one."""
     wall *= random.lognormvariate(0, noise)
-    return Pace(wall, wall * cores, 0.0)
+    return Timing(wall, wall * cores, 0.0)
 
 
 def outcome(factor: float, noise: float) -> tuple[str, int]:
     """One case judged: what came of it, and the number of its pairs."""
     pairs: list[Pair] = []
     while speedup.is_open(LIMIT, pairs, CORES):
-        pairs.append(Pair(pace(1.0, CORES, noise), pace(factor, 1, noise)))
+        pairs.append(Pair(timing(1.0, CORES, noise), timing(factor, 1, noise)))
     return speedup.outcome(FLOOR, speedup.of_pairs(pairs, CORES)), len(pairs)
 
 

@@ -122,7 +122,7 @@ def run_body(name: str, asked: bool, read: int, write: int) -> None:
         next(steps)
         body = functools.partial(next, steps, None)
     wire = Wire(read, write)
-    wire.say_where([FOLDER] if asked else [])
+    wire.set_team_folders([FOLDER] if asked else [])
     before = threads()
     wire.begin()
     new = threads() - before

@@ -1,4 +1,4 @@
-"""What the process of a case told, and what became of it where it told no more."""
+"""One attempt at a case: what its process reported, and how it ended where it did not report its test to the end."""
 
 from __future__ import annotations
 
@@ -15,48 +15,52 @@ from pytest_layers.outcome import call_of, is_subtest
 from pytest_layers.units import format_bytes, format_seconds
 
 SIGKILL = 9
-"""Which `signal` has no name for on Windows."""
+"""Its number: on Windows `signal` does not have the name."""
 _OUTCOMES = {"passed", "failed", "skipped"}
 
 
 @dataclass
 class Attempt:
-    """What one child told."""
+    """What came of running a case once."""
 
     reports: list[pytest.TestReport] = field(default_factory=list)
     findings: Findings | None = None
     finished: bool = False
-    """Whether the window was closed by the test, not by its end."""
+    """Whether the test closed the window itself, and not the end of its process."""
     native: dict[str, float] = field(default_factory=dict)
     nodes: list[dict[str, Any]] = field(default_factory=list)
-    """Name, cores and findings of each; findings are None where the node was lost."""
+    """Of the user's own cluster: name, cores and findings of each node; findings are None for a lost one."""
     data_bytes: int = 0
     rows: int = 0
     reused: bool = False
-    """Whether it ran in an engine that cases before had used."""
+    """Whether it ran in a kept engine, which earlier cases had used."""
     ready_bytes: int | None = None
-    """Footprint when an engine that is to be kept had started."""
+    """Footprint when its engine, which is to be kept, had started."""
     left_bytes: int = 0
-    """What cases before left in the engine."""
+    """What earlier cases left in the kept engine."""
     rested: Message | None = None
-    """How its process is at rest, where it goes on to other cases."""
+    """The message on its process at rest, where that waits for other cases."""
     again: str = ""
+    """Why it does not count and is to be made again, as where its process had to make data; empty where it counts."""
     exit_reason: str | None = None
+    """What the test ended the whole session with (`pytest.exit`), or None."""
     exit_status: int | None = None
     collect_errors: list[str] = field(default_factory=list)
     stopped: Message | None = None
+    """The message on why the supervisor stopped it, or None."""
     ended: Message | None = None
+    """The message on the end of its process, or None where the supervisor itself was lost."""
     seconds: float = 0.0
 
     @property
     def hard_limit(self) -> dict[str, Any] | None:
-        """Its bytes, who kept it and how many processes the kernel killed for it; None without one."""
+        """Its bytes, who kept it and how many processes the kernel killed at it; None without a hard limit."""
         told = self.ended or self.rested
         return told["hard_limit"] if told else None
 
     @property
     def died_at_limit(self) -> bool:
-        """Whether the case's own process was ended at the hard limit, by whoever kept it."""
+        """Whether the case's own process was ended at the hard limit, by the supervisor or the kernel."""
         if self.stopped is not None:
             return bool(self.stopped["why"] == "hard_limit")
         limit, ended = self.hard_limit, self.ended
@@ -69,10 +73,10 @@ class Attempt:
 
 
 def phase_of_death(attempt: Attempt) -> str | None:
-    """The first phase that has no outcome, though it was its turn; None where the test went to its end.
+    """The phase in which the process died: the first one without an outcome; None where all were reported.
 
-    A plugin that runs tests again has an outcome of its own for what it repeats, and holds the reports of each run back
-    until that is over.
+    A plugin that runs tests again (pytest-rerunfailures) gives what it repeats an outcome of its own, and sends the
+    reports of each run only when that run is over.
     """
     last = {report.when: report.outcome for report in attempt.reports if not is_subtest(report)}
     for when in ("setup", "call"):
@@ -84,7 +88,7 @@ def phase_of_death(attempt: Attempt) -> str | None:
 
 
 def how_it_ended(attempt: Attempt, when: str) -> str:
-    """What became of a child that did not report its test to the end."""
+    """How a child ended that did not report its test to the end, for the failure's text."""
     if attempt.collect_errors and not attempt.reports and attempt.ended is not None:
         errors = "\n".join(attempt.collect_errors)
         return f"the test could not be collected in its own process:\n{errors}"
@@ -106,7 +110,7 @@ def how_it_ended(attempt: Attempt, when: str) -> str:
 
 
 def _was_not_found(attempt: Attempt) -> bool:
-    """Whether pytest said there that it has no such test."""
+    """Whether pytest in the child said that there is no such test."""
     ended = attempt.ended
     if ended is None or attempt.reports:
         return False
@@ -115,7 +119,7 @@ def _was_not_found(attempt: Attempt) -> bool:
 
 
 def kind_of_end(ended: Message) -> str:
-    """Its exit status or signal, and who may have sent that."""
+    """Its exit status, or the signal that ended it and who may have sent that."""
     status: int = ended["status"]
     if status >= 0:
         return f"exited with status {status}"
@@ -131,7 +135,7 @@ def kind_of_end(ended: Message) -> str:
 
 
 def _last_reading(attempt: Attempt) -> str:
-    """What it held at its end, and at most within the window where that was reached."""
+    """What it held at its end and, if the window was entered, at most within that."""
     held = ""
     if attempt.ended is not None:
         held = f"; last reading {format_bytes(attempt.ended['footprint_bytes'])}"
@@ -157,7 +161,7 @@ def _why_stopped(stopped: Message, where: str) -> str:
 
 
 def _held(attempt: Attempt) -> Iterator[str]:
-    """Which processes held what: at the stop, else at the peak."""
+    """Which processes held how much: when it was stopped, else at the peak."""
     if attempt.stopped is not None:
         held = attempt.stopped["held"]
     else:

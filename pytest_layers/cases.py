@@ -1,4 +1,4 @@
-"""Engines x sizes -> cases: parametrisation, ids, skip reasons, and the plan that rides on an item."""
+"""Spreads tests over engines and sizes: parametrisation, ids, skip reasons, and the plan of each case."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from pytest_layers.records import Case, Limit
 from pytest_layers.units import Size
 
 ENGINE, SIZE, WINDOW = "_layers_engine", "_layers_size", "_layers_window"
-"""Fixtures behind the public ones. A test whose own `engine` fixture hides ours does not have them."""
+"""Private fixtures behind the public ones: a test with an `engine` fixture of its own does not have ours."""
 DATA = "_layers_data"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done with one item."""
+    """One case, as an item carries it: what to run, and what to hold it to."""
 
     case: Case
     limits: tuple[Limit, ...]
@@ -41,7 +41,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
     """
     if ENGINE in metafunc.fixturenames:
         choices = list(_engines(metafunc))
-        # Of this scope pytest runs the cases of one engine after another: they may have it in common.
+        # With this scope pytest runs all cases of one engine in a row, so that they can share it.
         keeps = metafunc.config.stash[state.SETTINGS].isolation == "engine"
         scope: Literal["session"] | None = "session" if keeps else None
         metafunc.parametrize(ENGINE, choices, indirect=True, scope=scope)
@@ -52,7 +52,7 @@ def parametrize(metafunc: pytest.Metafunc) -> None:
 
 
 def _engines(metafunc: pytest.Metafunc) -> Iterator[Any]:
-    """The engines of one test as parameters; one that can't run here is a skip with its reason."""
+    """The engines of one test as parameters; one that can't run here is skipped, with the reason."""
     config, definition = metafunc.config, metafunc.definition
     settings, catalog = config.stash[state.SETTINGS], config.stash[state.CATALOG]
     chosen = catalog.select(settings.layers, source=settings.layers_source)

@@ -1,4 +1,4 @@
-"""Exceptions, and the wording of "unknown X, did you mean Y"; `plugin.py` turns them into pytest's own."""
+"""The plugin's exceptions, and the wording of "unknown X, did you mean Y"; `plugin` turns them into pytest's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class LayersError(Exception):
-    """Something the user can mend: its text says what was given and what is accepted."""
+    """Something the user can correct: the text says what was given and what is accepted."""
 
 
 class EngineNotRunnable(LayersError):  # noqa: N818  (it is a state of the machine, not a fault)

@@ -1,4 +1,4 @@
-"""What a test may ask for. The public fixtures stand on private ones, by which a case is known as ours."""
+"""The fixtures. The public ones use private ones (`_layers_...`), by which the plugin recognises its cases."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def _layers_size(request: pytest.FixtureRequest) -> Size:
 
 
 def _parameter(request: pytest.FixtureRequest, name: str) -> Any:
-    """What the case has for the public fixture `name`, given when tests were collected."""
+    """The parameter behind the public fixture `name`, which was set at collection."""
     if not hasattr(request, "param"):
         raise _not_an_argument(name)
     return request.param
 
 
 def _window(request: pytest.FixtureRequest, name: str) -> state.Window:
-    """Who measures this case, for the public fixture `name`."""
+    """The window of this case, for the public fixture `name`."""
     if state.WINDOW in request.config.stash:
         return request.config.stash[state.WINDOW]
     if request.fixturename in request.node.fixturenames:
@@ -67,7 +67,7 @@ def _not_an_argument(name: str) -> LayersError:
 
 @pytest.fixture
 def _layers_store(request: pytest.FixtureRequest) -> Store:
-    """The data sets this case may use, made or found in the cache: in use until pytest ends."""
+    """The store of data sets; those that it gives stay in use until pytest ends."""
     from pytest_layers.datasets.store import Store
 
     stash = request.config.stash
@@ -81,7 +81,7 @@ def _layers_store(request: pytest.FixtureRequest) -> Store:
 
 @pytest.fixture
 def _layers_window(request: pytest.FixtureRequest) -> state.Window:
-    """Who measures this case."""
+    """The window of this case."""
     return _window(request, "measured")
 
 
@@ -89,7 +89,7 @@ def _layers_window(request: pytest.FixtureRequest) -> state.Window:
 def _layers_data(
     request: pytest.FixtureRequest, _layers_window: state.Window, _layers_store: Store
 ) -> Callable[[Made], Dataset]:
-    """Tells the measuring of data that the case uses; making it spoils the process for measuring."""
+    """A function that reports the data that the case uses; a process that made data is not measured, but restarted."""
     used: dict[tuple[str, ...], Dataset] = {}
 
     def use(made: Made) -> Dataset:
@@ -105,7 +105,7 @@ def _layers_data(
 
 
 def _wrote(dataset: Dataset) -> bool:
-    """Whether this process wrote them: started anew, it would write others."""
+    """Whether this process wrote the files itself: a restarted one would write them again."""
     return any(Path(path).stat().st_ctime >= _STARTED for path in dataset.paths)
 
 
@@ -149,14 +149,14 @@ def engine(
 
 
 def _started(kind: type[Engine], stash: pytest.Stash, monkeypatch: pytest.MonkeyPatch) -> Engine:
-    """A new engine of this kind, within the budget that the settings give it."""
+    """A new engine of this kind, started within the budget of the settings."""
     from pytest_layers.measure.machine import memory_limit_bytes
 
     settings = stash[state.SETTINGS]
     budget = settings.budget(kind, stash[state.TEMP_DIR], memory_limit_bytes())
     engine = kind()
     engine.cores = kind.usable_cores(settings.cores)
-    for name, value in kind.environment(budget).items():  # set before, but for a case in place
+    for name, value in kind.environment(budget).items():  # a child has them from its start
         monkeypatch.setenv(name, value)
     engine.start(budget)
     return engine
@@ -229,10 +229,10 @@ def dataset(
 
 
 def _paths(source: Any) -> list[str | PathLike[str]]:
-    """Of files and folders that are there.
+    """The paths in what a test gave as files and folders.
 
     Raises:
-        LayersError: it names none.
+        LayersError: something else was given.
     """
     is_one = isinstance(source, (str, bytes)) or not isinstance(source, Iterable)
     paths = [source] if is_one else list(source)
@@ -262,7 +262,7 @@ class Measured:
 def measured(request: pytest.FixtureRequest, _layers_window: state.Window) -> Measured:
     """A context manager that narrows the measured window; without it the call phase is the window."""
     if request.fixturename not in request.node.fixturenames:
-        raise _not_an_argument("measured")  # the window is open: the call phase is one
+        raise _not_an_argument("measured")  # too late: the window is open
     narrowed = Measured(_layers_window)
     request.node.stash[state.NARROWED] = narrowed
     return narrowed

@@ -1,4 +1,4 @@
-"""Cases in pytest's own process (`--layers-isolation=none`), measured where they run."""
+"""Runs cases in pytest's own process (`--layers-isolation=none`): hooks that measure them there."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_layers import state
 from pytest_layers.cases import PLAN
 from pytest_layers.errors import LayersError
 from pytest_layers.isolate.child import inside
-from pytest_layers.isolate.place import Place
+from pytest_layers.isolate.in_place_window import InPlaceWindow
 from pytest_layers.outcome import amend
 from pytest_layers.runner import Runner
 
@@ -22,7 +22,7 @@ _TOLD: pytest.StashKey[pytest.TestReport] = pytest.StashKey()
 
 
 class InPlace:
-    """Has a supervisor look on while a case runs: measured, but tainted by what ran before."""
+    """Measures each case while pytest runs it; the figures are tainted by what ran before."""
 
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
@@ -30,23 +30,23 @@ class InPlace:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
-        """A supervisor looks on while the case runs."""
+        """Start a supervisor, which measures only, for the time of the case."""
         if PLAN not in item.stash or item.get_closest_marker("skip"):
             return (yield)
         with contextlib.ExitStack() as ends:
             try:
-                place = ends.enter_context(Place(self._runner.progress))
+                window = ends.enter_context(InPlaceWindow(self._runner.progress))
             except LayersError as error:
                 item.stash[_OBSTACLE] = str(error)
             else:
-                item.config.stash[state.WINDOW] = place
+                item.config.stash[state.WINDOW] = window
                 ends.callback(item.config.stash.__delitem__, state.WINDOW)
-                item.config.stash[state.TEMP_DIR] = place.temp_dir
+                item.config.stash[state.TEMP_DIR] = window.temp_dir
             return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
-        """Without a supervisor there is nothing to set up."""
+        """Fail a case that has no supervisor before it is set up."""
         if _OBSTACLE in item.stash:
             pytest.fail(item.stash[_OBSTACLE], pytrace=False)
 

@@ -1,4 +1,4 @@
-"""The marks: their text for `pytest --markers`, and how a test's marks become frozen limits."""
+"""The marks: their text for `pytest --markers`, and how the marks of a test become limits, sizes and engine names."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ TEXTS = (
 )
 LIMITING = ("memory_ceiling", "min_cores", "min_speedup", "max_spill")
 """Those that make any test a case; the others only say on what it runs."""
+NAMES = (*LIMITING, "layers", "sizes")
 OF = ("growth", "total", "node")
 _OWN = {
     "memory_ceiling": ("limit", "of"),
@@ -46,9 +47,9 @@ _OWN = {
     "min_speedup": ("factor",),
     "max_spill": ("limit",),
 }
-"""The arguments of each that are not for an engine."""
+"""The arguments of each mark, other than those per engine."""
 _ACCEPTED = {"min_cores": WRITE_CORES, "min_speedup": WRITE_SPEEDUP}
-"""What their first argument may be; that of the others is an amount."""
+"""What the first argument may be; for the other marks an amount of memory."""
 
 
 def limits_of(
@@ -106,12 +107,12 @@ def layers_of(definition: pytest.Item) -> tuple[str, ...] | None:
 
 
 def check_place(item: pytest.Item, name: str, *, missing: str | None) -> None:
-    """Refuse a `layers` or `sizes` mark in a place where it has no effect.
+    """Refuse a `layers` or `sizes` mark where it has no effect.
 
-    One of a class or module may also cover tests that it is not for.
+    A mark on a class or module is let pass: it may be meant for other tests there.
 
     Raises:
-        LayersError: it is the test's own, which does not ask for what is `missing`, or a parameter's.
+        LayersError: the mark is on a test that does not ask for the fixture `missing`, or on a parameter.
     """
     faults = [f"the test does not ask for {missing}"] if missing else []
     own = [mark for mark in item.own_markers if mark.name == name]
@@ -143,7 +144,7 @@ def _closest(item: pytest.Item, name: str) -> pytest.Mark | None:
 
 
 class _named:  # noqa: N801  (a context manager, read as a word)
-    """Errors raised within begin with the names of the test and the mark."""
+    """Puts the names of the test and the mark in front of errors raised within."""
 
     def __init__(self, item: pytest.Item, mark: pytest.Mark) -> None:
         # Without parameters: what is wrong for one engine is wrong for all.
@@ -177,7 +178,7 @@ def _limit(
     *,
     has_data: bool,
 ) -> tuple[tuple[str, str], Limit | None]:
-    """One mark's limit for one engine; None where it lifts it."""
+    """What a mark limits (its name and `of`), and the limit for one engine; None where the mark lifts it."""
     from pytest_layers.records import Limit
 
     own = _OWN[mark.name]
@@ -204,7 +205,7 @@ def _checked_of(of: Any) -> str:
 def _split(
     mark: pytest.Mark, engines: Collection[str], *, has_engine: bool
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The mark's own arguments, and those per engine by the engine's name."""
+    """The mark's own arguments by name, and those per engine by the engine's name."""
     own = _OWN[mark.name]
     if mark.name == "max_spill" and not has_engine:
         raise ValueError("is for an engine, and the test asks for no engine")
@@ -254,7 +255,7 @@ def _factor_text(given: object, has_data: bool) -> str | None:
 
 
 def _defaults(settings: Settings, *, has_data: bool) -> Iterator[tuple[tuple[str, str], Limit]]:
-    """The suite's limits; a ceiling that refers to data is not for a test without data."""
+    """The limits set in the ini file; a ceiling relative to data does not apply to a test without data."""
     from pytest_layers.records import Limit
 
     ceiling, floor = settings.memory_ceiling, settings.min_cores

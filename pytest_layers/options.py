@@ -1,4 +1,4 @@
-"""All that can be set, in one table: flag, ini key, help, default, and how it is read."""
+"""The table of all settings: flag, ini key, help, default, and how each is read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REPORT_SUFFIXES = (".json",)
 
 
 def _words(given: Any, accepted: str) -> tuple[str, ...]:
-    """Words apart by commas or spaces, from one text or several."""
+    """The words of one text or several, separated by commas or spaces."""
     texts = [given] if isinstance(given, str) else list(given)
     words = [word for text in texts for word in str(text).replace(",", " ").split()]
     if not words:
@@ -93,7 +93,7 @@ def _floor(given: Any) -> str:
 
 
 def _address(*schemes: str) -> Callable[[Any], str]:
-    """A reader of `scheme://host:port`, of one of `schemes`; the empty one is `host:port` alone."""
+    """A reader of `scheme://host:port` with one of `schemes`; the empty scheme stands for `host:port` alone."""
     shown = " or ".join(f"{scheme}host:port" for scheme in schemes)
 
     def read(given: Any) -> str:

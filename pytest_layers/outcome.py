@@ -1,4 +1,4 @@
-"""A case's reports: with its verdicts put on them, its outcome in one word, and failures it could not report itself."""
+"""Puts the verdicts of a case on its test reports, names its outcome, and writes reports for a child that died."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SUBTESTS = {"SubtestReport", "SubTestReport"}
 
 
 class LimitBroken(AssertionError):  # noqa: N818  (a finding, not a fault)
-    """A case went past one of its limits."""
+    """A case broke one of its limits."""
 
 
 def conclude(
@@ -71,7 +71,7 @@ def call_of(reports: Sequence[pytest.TestReport]) -> pytest.TestReport | None:
 
 
 def is_subtest(report: pytest.TestReport) -> bool:
-    """Whether it is only of a part of the test, reported while the call phase went on."""
+    """Whether it is the report of a subtest, sent while the call phase goes on."""
     return type(report).__name__ in _SUBTESTS
 
 
@@ -81,13 +81,13 @@ def has_passed(call: pytest.TestReport) -> bool:
 
 
 def went_well(reports: Sequence[pytest.TestReport]) -> bool:
-    """Whether a test went through all its phases, or was skipped, and nothing failed by itself."""
+    """Whether a test reached its teardown, and each of its phases passed or was skipped."""
     ended = any(report.when == "teardown" for report in reports)
     return ended and all(report.skipped or has_passed(report) for report in reports)
 
 
 def _strict_xpass(call: pytest.TestReport) -> str | None:
-    """The reason of a strict xfail that passed: pytest reports it as a failure with this text."""
+    """The reason of a strict xfail that passed, which pytest reports as a failure; None for any other report."""
     prefix = "[XPASS(strict)] "
     message = call.longrepr if isinstance(call.longrepr, str) else ""
     return message.removeprefix(prefix) if call.failed and message.startswith(prefix) else None
@@ -125,7 +125,7 @@ def _fail_with(item: pytest.Item, call: pytest.TestReport, message: str) -> None
 
 
 def refuse(item: pytest.Item, call: pytest.TestReport, result: CaseResult, why: str) -> None:
-    """Fail a case that went through and can't be judged."""
+    """Fail a case that passed but can't be judged."""
     _fail_with(item, call, why)
     conclude(item, [call], result, strict=False)
 
@@ -136,7 +136,7 @@ def _expects_a_broken_limit(xfail: pytest.Mark) -> bool:
 
 
 def expect_stop(item: pytest.Item, report: pytest.TestReport) -> None:
-    """A case that was stopped for its memory has broken a limit: an xfail without condition may have expected that."""
+    """Make the report of a case that was stopped for its memory an xfail, if a mark without condition expects that."""
     if item.config.getoption("runxfail", False):
         return
     for mark in item.iter_markers("xfail"):
@@ -146,7 +146,7 @@ def expect_stop(item: pytest.Item, report: pytest.TestReport) -> None:
 
 
 def _failure(item: pytest.Item, result: CaseResult) -> str:
-    """The text of broken limits, with the test named as one would from where pytest was started."""
+    """The text of broken limits, with the test named relative to where pytest was started."""
     path = os.path.relpath(item.path, item.config.invocation_params.dir)
     nodeid = f"{path}::{state.collected_id(item)}"
     shown = text.failure(result, nodeid=nodeid, ascii_only=_ascii_only())
@@ -156,7 +156,7 @@ def _failure(item: pytest.Item, result: CaseResult) -> str:
 
 
 def drawn(measurement: Measurement) -> str:
-    """The window of a case, drawn for the terminal."""
+    """The window of a case as a small chart for the terminal."""
     return "\n".join(timeline.draw(measurement, ascii_only=_ascii_only()))
 
 
@@ -165,7 +165,7 @@ def _ascii_only() -> bool:
 
 
 def _representation(item: pytest.Item, message: str) -> Any:
-    """A failure's text in pytest's own form, located at the test."""
+    """A failure's text as pytest shows it, located at the test."""
     with pytest.raises(LimitBroken) as caught:
         raise LimitBroken(message)
     shown = caught.getrepr(style="value", chain=False)
@@ -207,7 +207,7 @@ def first_line(report: pytest.TestReport) -> str:
 def failed_report(
     item: pytest.Item, when: str, message: str, *, tail: str = "", seconds: float = 0.0
 ) -> pytest.TestReport:
-    """A failure that the case's process could not report itself, with the end of what it printed."""
+    """The report of a failure that the case's process could not send itself, with the end of what it printed."""
     sections = [("Last output of the test's process", tail)] if tail else []
     return pytest.TestReport(
         item.nodeid,

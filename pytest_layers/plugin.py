@@ -1,13 +1,13 @@
-"""pytest's way in: hook functions in the order of a test's life. Nothing heavy is imported before a case is met."""
+"""The pytest plugin: hooks in the order of a test's life. Nothing heavy is imported before there is a case."""
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import datetime
 import faulthandler
 import shutil
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,12 +17,13 @@ from pytest_layers.errors import LayersError
 
 if TYPE_CHECKING:
     from pytest_layers.cases import Plan
+    from pytest_layers.engines.catalog import Catalog
     from pytest_layers.records import Run
     from pytest_layers.runner import Runner
 
 RUNNER: pytest.StashKey[Runner] = pytest.StashKey()
 FAULTS: pytest.StashKey[dict[str, str]] = pytest.StashKey()
-"""On a collector: what is wrong with the marks of its tests, by their names."""
+"""On a collector: what is wrong with the marks of its tests, by test name."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,36 +51,40 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def _prepare(config: pytest.Config) -> None:
-    """Build the catalog and choose engines: done once, when the first case is met or engines are named.
+    """Complete the settings and build the catalog: once, for the first case, or where engines or cores are set.
 
     Raises:
-        pytest.UsageError: an engine is unknown, or was named and can't run here.
+        pytest.UsageError: an engine is unknown or, asked for by name, can't run here; or too many cores are set.
     """
     if state.CATALOG in config.stash:
         return
-    from pytest_layers.engines import catalog
     from pytest_layers.measure.machine import available_cores
 
-    chosen = config.stash[state.SETTINGS]
-    there = available_cores()
-    if chosen.cores > there:
-        source = settings.source_of(config, "cores")
-        raise pytest.UsageError(f"{source}: {chosen.cores} is more than the {there} there are")
-    chosen = dataclasses.replace(chosen, cores=chosen.cores or there)
-    if any(config.getoption(name, False) for name in ("usepdb", "trace", "setupshow")):
-        chosen = dataclasses.replace(chosen, isolation="none")
-    try:
-        built = catalog.build(_found_engines(config))
-        built.select(chosen.layers, source=chosen.layers_source)
-    except LayersError as error:
-        raise pytest.UsageError(str(error)) from None
-    config.stash[state.SETTINGS] = chosen
-    config.stash[state.CATALOG] = built
+    chosen = settings.completed(config.stash[state.SETTINGS], config, available_cores())
+    catalog = _catalog(config)
+    with _as_usage_error():
+        catalog.select(chosen.layers, source=chosen.layers_source)
+    config.stash[state.SETTINGS], config.stash[state.CATALOG] = chosen, catalog
     measures = not (_is_child(config) or config.getoption("setupplan", False))
     if chosen.isolation == "none" and measures:
         from pytest_layers.in_place import InPlace
 
         config.pluginmanager.register(InPlace(_runner(config)), "layers-in-place")
+
+
+def _catalog(config: pytest.Config) -> Catalog:
+    from pytest_layers.engines import catalog
+
+    with _as_usage_error():
+        return catalog.build(_found_engines(config))
+
+
+@contextlib.contextmanager
+def _as_usage_error() -> Iterator[None]:
+    try:
+        yield
+    except LayersError as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 def _is_child(config: pytest.Config) -> bool:
@@ -97,7 +102,7 @@ def _runner(config: pytest.Config) -> Runner:
 
 
 def _found_engines(config: pytest.Config) -> list[tuple[str, object]]:
-    """What every plugin gave as engines, with the plugin's name: built-ins come through the same hook."""
+    """The engines that each plugin gave, with the plugin's name; the built-in ones come through the same hook."""
     from pytest_layers import engines
 
     if not config.pluginmanager.is_registered(engines):
@@ -109,19 +114,14 @@ def _found_engines(config: pytest.Config) -> list[tuple[str, object]]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """`--layers-list`: say what can run here, and exit."""
+    """`--layers-list`: show which engines can run here, and exit."""
     if not config.getoption("layers_option_list"):
         return None
-    from pytest_layers.engines import catalog
     from pytest_layers.report.text import engines_table
 
     colour = config.getoption("color", "auto")
     coloured = colour == "yes" or (colour == "auto" and sys.stdout.isatty())
-    try:
-        listing = catalog.build(_found_engines(config)).listing()
-    except LayersError as error:
-        raise pytest.UsageError(str(error)) from None
-    width = shutil.get_terminal_size().columns
+    listing, width = _catalog(config).listing(), shutil.get_terminal_size().columns
     print(*engines_table(listing, width=width, colour=coloured), sep="\n")  # noqa: T201
     return 0
 
@@ -143,17 +143,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _concerns_us(item: pytest.Item, fixturenames: Any) -> bool:
     """Whether a test asks for one of our fixtures or carries one of our marks."""
+    from pytest_layers.marks import NAMES
+
     if any(name.startswith("_layers_") for name in fixturenames):
         return True
-    marks = ("memory_ceiling", "min_cores", "min_speedup", "max_spill", "layers", "sizes")
-    return any(mark.name in marks for mark in item.iter_markers())
+    return any(mark.name in NAMES for mark in item.iter_markers())
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Note every test's id, give every case its plan; all wrong marks of a file are told at once."""
+    """Remember every test's id and plan every case; all wrong marks of a file are reported at once."""
     report = yield
     faults = []
     for item in (node for node in report.result or () if isinstance(node, pytest.Item)):
@@ -171,7 +172,7 @@ def pytest_make_collect_report(
 def pytest_collection_modifyitems(
     session: pytest.Session, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Plan again, with the marks that hooks of others have added or taken away since."""
+    """Plan again: other plugins' hooks may have added or removed marks since."""
     yield
     has_cases = state.CATALOG in session.config.stash
     faults: dict[str, list[str]] = {}
@@ -186,7 +187,7 @@ def pytest_collection_modifyitems(
 
 
 def _plan(item: pytest.Item) -> list[str]:
-    """Put a plan on an item; gives what is wrong with its marks."""
+    """Put a plan on an item, if it is a case; gives what is wrong with its marks."""
     from pytest_layers import cases
 
     name = getattr(item, "originalname", item.name)
@@ -207,7 +208,7 @@ def _plan(item: pytest.Item) -> list[str]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Run a case in a process of its own; any other test as ever."""
+    """Run a case in a process of its own; leave any other test to pytest."""
     plan = _plan_to_run(item)
     if plan is None:
         return None
@@ -226,15 +227,15 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 
 def _stop_faulthandlers_clock(config: pytest.Config) -> None:
-    """`faulthandler_timeout` counts in the case's own process; without it the clock is somebody else's."""
+    """`faulthandler_timeout` counts in the case's own process; a clock that runs without it is somebody else's."""
     if config.pluginmanager.hasplugin("faulthandler") and config.getini("faulthandler_timeout"):
         faulthandler.cancel_dump_traceback_later()
 
 
 def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """End what tests before a case had set up for its file or folder, where the next test is of another.
+    """Tear down what plain tests before this case set up for its file or folder, if the next test is in another one.
 
-    By pytest's own plugin alone, its output captured: others would end what they never began for this item.
+    Only pytest's own runner is called, with output captured: other plugins never began anything for this item.
     """
     manager = item.config.pluginmanager
     its_own = {manager.get_plugin("runner"), manager.get_plugin("capturemanager")}
@@ -251,7 +252,7 @@ def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
 
 
 def _plan_to_run(item: pytest.Item) -> Plan | None:
-    """The plan of a case that is to run in a process of its own; a plain skip needs none."""
+    """The plan of an item that is to run in a process of its own; None for any other, also for a plain skip."""
     config = item.config
     if state.CATALOG not in config.stash:  # no case was met
         return None
@@ -274,7 +275,7 @@ def pytest_timeout_set_timer(item: pytest.Item) -> bool | None:
 def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A case that was skipped before it had a process is part of the run too; one that went without it is not green."""
+    """Record a case that was skipped before it had a process; fail one that passed without a process of its own."""
     report = yield
     if report.skipped and report.when == "setup" and not hasattr(report, "layers"):
         _note_skip(item, report)
@@ -315,7 +316,7 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
 
 
 class Collector:
-    """Collects the case results of a session and says what came of them."""
+    """Collects the results of all cases of a session; writes the report files and the table."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -346,7 +347,7 @@ class Collector:
                 session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """One table, where there was a case, and where the run was written."""
+        """Show the table of cases, and where the run was written."""
         lines = self._table() if self._results else []
         if lines:
             terminalreporter.write_sep("=", "layers")
@@ -382,7 +383,7 @@ class Collector:
         )
 
     def _versions(self, names: set[str | None]) -> dict[str, str]:
-        """Versions of the engines that took part; where xdist ran them no case was met here."""
+        """Versions of the engines that took part; under xdist this process has not looked for engines yet."""
         if names <= {None}:
             return {}
         _prepare(self._config)
@@ -392,7 +393,7 @@ class Collector:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End an engine that was kept, and give up the data sets that were in use."""
+    """End a kept engine, and release the data sets in use."""
     if RUNNER in config.stash:
         config.stash[RUNNER].close()
     if state.STORE in config.stash:

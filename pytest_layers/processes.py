@@ -1,8 +1,8 @@
-"""The processes that cases run in: a fresh one for each, or one that is kept for the cases of an engine.
+"""Makes attempts at cases, each in a fresh process, or in one that is kept with its engine for several cases.
 
-A kept engine starts once for several cases (`--layers-isolation=engine`). It is kept only while every case left it as
-it was: all went well, and the footprint is back within `KEPT_BYTES` of what it was when it had started, with nothing
-still at work. What earlier cases left in it is added to what a case may have grown by, so it can't hide that.
+With `--layers-isolation=engine` an engine is started once and kept, as long as each case leaves it as it was: all went
+well, the footprint is back within `KEPT_BYTES` of what it was after the start, and nothing is still at work. What
+earlier cases left in it may serve a later one, and so is added to what that one may have grown by.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from pytest_layers.records import from_json, spill_dir_in
 from pytest_layers.settings import Settings
 
 FINER_SHARE = 0.05
-"""Share of one core that reading may take in a repeated attempt."""
+"""Share of one core that sampling may take in a repeated attempt."""
 RESERVE_SHARE, RESERVE_BYTES = 0.05, 2**28
 """Memory left to the machine: a case that would take it is stopped."""
 KEPT_BYTES = 256 * 2**20
-"""What cases may leave in a kept engine: small ones leave 6 to 115 MiB (`benchmarks/engine_cost.py`)."""
+"""The most that cases may leave in a kept engine: small ones leave 6 to 115 MiB (`benchmarks/engine_cost.py`)."""
 KEPT_CORES = 0.3
 """Cores that a kept engine may use at rest: Ray's own processes take about a tenth of one."""
 
@@ -53,12 +53,12 @@ WHERE_LIMITS = frozenset({"memory_ceiling", "min_cores"})
 
 Progress = Callable[[str, int, int], None]
 StopLinesOf = Callable[[Plan, Attempt], judge.StopLines]
-"""Where a case is to be stopped, by what is known of its data."""
+"""Where a case is stopped, by what is known of its data so far."""
 
 
 @dataclass
 class Kept:
-    """An engine at rest in its process, for the next case."""
+    """A started engine in its process, waiting for the next case."""
 
     engine: str
     supervised: launch.Supervised
@@ -69,7 +69,7 @@ class Kept:
 
 
 class Processes:
-    """Runs one case after the other; at most one engine is kept at a time."""
+    """Makes one attempt after another; at most one engine is kept at a time."""
 
     def __init__(self, config: pytest.Config, stop_lines: StopLinesOf, progress: Progress) -> None:
         self._config = config
@@ -82,10 +82,7 @@ class Processes:
     def attempt(
         self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
     ) -> Attempt:
-        """One run of a case, until it or its process has ended.
-
-        One with finer readings, or on `cores` other than those given, is always in a fresh process.
-        """
+        """Run a case once; with `finer` readings, or on `cores` other than the settings', in a fresh process."""
         if not finer and not cores and self._may_keep(plan):
             return self._run_kept(item, plan)
         if plan.case.engine is not None:
@@ -99,7 +96,7 @@ class Processes:
             kept.supervised.__exit__(None, None, None)
 
     def engine(self, plan: Plan) -> type[Engine] | None:
-        """The engine of a case, where it has one."""
+        """The engine of a case, if it has one."""
         if plan.case.engine is None:
             return None
         return self._config.stash[state.CATALOG].get(plan.case.engine)
@@ -120,7 +117,7 @@ class Processes:
         return attempt
 
     def _run_kept(self, item: pytest.Item, plan: Plan) -> Attempt:
-        """Run a case on the kept engine, or on one that will be kept; what went wrong ends it."""
+        """Run a case on the kept engine, or start one to keep; anything that goes wrong ends the engine."""
         if self._kept is not None and self._kept.engine != plan.case.engine:
             self.close()
         attempt = Attempt(reused=self._kept is not None)
@@ -149,7 +146,7 @@ class Processes:
         return self._kept
 
     def _is_as_it_was(self, kept: Kept, attempt: Attempt) -> bool:
-        """Whether the next case may have this engine."""
+        """Whether the next case may use this engine."""
         if attempt.rested is None or attempt.findings is None or not went_well(attempt.reports):
             return False
         if attempt.ready_bytes is not None:
@@ -158,7 +155,7 @@ class Processes:
         return kept.left_bytes <= KEPT_BYTES and float(attempt.rested["cores_used"]) <= KEPT_CORES
 
     def _converse(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
-        """Take the messages of one case."""
+        """Take in all messages of one attempt."""
         started = time.monotonic()
         try:
             self._tell_stop_lines(supervised, plan, attempt)
@@ -170,13 +167,13 @@ class Processes:
             attempt.seconds = time.monotonic() - started
 
     def _team_folders(self, plan: Plan) -> tuple[str, ...]:
-        """Where the code lies whose lines a broken limit would name; none where no limit would."""
+        """The folders of the code of which a broken limit names a line; none where no limit does."""
         if WHERE_LIMITS.isdisjoint(limit.kind for limit in plan.limits):
             return ()
         return str(self._config.rootpath), str(plan.path.parent)
 
     def _tell_stop_lines(self, supervised: launch.Supervised, plan: Plan, attempt: Attempt) -> None:
-        """Tell the supervisor where this case is to be stopped."""
+        """Tell the supervisor where this case is stopped."""
         lines = self._stop_lines(plan, attempt)
         supervised.stop_at(growth_bytes=lines.growth_bytes, total_bytes=lines.total_bytes)
 
@@ -189,7 +186,7 @@ class Processes:
         cores: int = 0,
         keep: bool = False,
     ) -> Job:
-        """What the supervisor is told; `cores` are all that are given where it is 0.
+        """What the supervisor is asked to do; 0 `cores` for those of the settings.
 
         Raises:
             ChildFailed: nothing can be written for the case.
@@ -213,7 +210,7 @@ class Processes:
     def _command(
         self, item: pytest.Item, plan: Plan, temp_dir: Path, *, cores: int, keep: bool
     ) -> tuple[str, ...]:
-        """How the case's process is started: with the arguments of this session, and some more."""
+        """The command that starts the case's process: with the arguments of this session and some more."""
         arguments = [*map(str, self._config.invocation_params.args), *self._own_arguments()]
         if cores:
             arguments.append(f"--layers-cores={cores}")
@@ -231,7 +228,7 @@ class Processes:
         return bool(self._config.getoption("capture", "no") == "no")
 
     def _own_arguments(self) -> list[str]:
-        """What keeps plugins from doing again in every child what they do once for the session."""
+        """Arguments that keep plugins from doing in every child what they are to do once in the session."""
         arguments = ["--no-cov"] if self._config.pluginmanager.hasplugin("_cov") else []
         if self._config.getoption("debug"):
             arguments.append(f"--debug={os.devnull}")
@@ -251,7 +248,7 @@ class Processes:
         return environment
 
     def _take(self, attempt: Attempt, message: Message) -> None:
-        """One message of the child or its supervisor."""
+        """Take in one message of the child or its supervisor."""
         kind = message["kind"]
         if kind == "report":
             attempt.reports.append(self._report(message["report"]))
@@ -293,7 +290,7 @@ class Processes:
         return report
 
     def _warn(self, message: Message) -> None:
-        """Have a warning of the child in this session's summary."""
+        """Show a warning of the child in this session's summary."""
         told = self._warning(message["category"], message["text"])
         warning = warnings.WarningMessage(told, type(told), message["filename"], message["lineno"])
         location = message["location"] and tuple(message["location"])
@@ -307,7 +304,7 @@ class Processes:
         )
 
     def _warning(self, name: str, text: str) -> Warning:
-        """A warning of a class of that name; a worker of xdist can only hand on classes that any process has."""
+        """A warning of a class of that name; a worker of xdist can pass on only classes that every process has."""
         known = getattr(builtins, name, None)
         if isinstance(known, type) and issubclass(known, Warning):
             return known(text)
@@ -318,14 +315,14 @@ class Processes:
 
 
 def _files_of_engine(item: pytest.Item, plan: Plan) -> tuple[str, ...]:
-    """The files of all cases of the session that have the engine of this one, its own first."""
+    """The files of all cases in the session with this case's engine, its own first."""
     plans = [other.stash.get(PLAN, None) for other in item.session.items]
     paths = [str(one.path) for one in plans if one and one.case.engine == plan.case.engine]
     return tuple(dict.fromkeys([str(plan.path), *paths]))
 
 
 def _core_numbers(cores: int) -> tuple[int, ...]:
-    """The cores to run on, by their numbers; empty for all, also where a process can't be held to some."""
+    """The numbers of the cores to run on; empty for all, also where a process can't be held to some of them."""
     if not machine.can_hold_to_cores():
         return ()
     there = sorted(os.sched_getaffinity(0))

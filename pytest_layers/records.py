@@ -1,7 +1,7 @@
-"""The frozen values that cross rooms and the process border, and the version of the document they make.
+"""The frozen values that pass between modules and processes, and the version of the JSON document made of them.
 
-Everything here is plain: strings, numbers, tuples, other records. `to_json` and `from_json` are the only way in
-and out of JSON, so that the wire, the report on an xdist worker and the file on disk all say the same.
+They hold only strings, numbers, tuples and other records. `to_json` and `from_json` are the only way to JSON and back,
+so that messages, reports of xdist workers and the file on disk have the same form.
 
 History of the schema:
     1  machine, engines, cases; a case holds its measurement and verdicts.
@@ -24,27 +24,27 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Machine:
-    """The machine as the cases see it."""
+    """The machine, as far as cases may use it."""
 
     system: str
     """Kernel and its version: `Linux 6.18.44`."""
     python: str
     cores: int
-    """Cores this process may use: affinity and cgroup quota, not what is soldered in."""
+    """Cores this process may use, by affinity and cgroup quota."""
     memory_bytes: int
     """Memory this process may use: the cgroup's limit or the RAM."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What an engine is given to run on. Every engine of a run is told the same."""
+    """What an engine is given to run on: the same for every engine of a run."""
 
     cores: int
     memory_bytes: int
     temp_dir: str
     """A folder of the case's own, removed when the case ends."""
     address: str = ""
-    """Of the user's own cluster, to connect to; the engine starts one where empty."""
+    """Address of the user's own cluster; the engine starts one of its own where empty."""
     heap_bytes: int = 0
     """For the heap of a JVM; derived from `memory_bytes` where 0."""
     store_bytes: int = 0
@@ -52,7 +52,7 @@ class Budget:
 
     @property
     def spill_dir(self) -> str:
-        """Where an engine is to write what memory does not hold: the size of its files is read from outside."""
+        """The folder that an engine is to spill to: the size of its files is measured."""
         return spill_dir_in(self.temp_dir)
 
 
@@ -80,7 +80,7 @@ class Dataset:
 
 @dataclass(frozen=True)
 class Case:
-    """One engine at one size of one test; either may be missing."""
+    """One test on one engine at one size; engine and size may be missing."""
 
     nodeid: str
     engine: str | None = None
@@ -104,7 +104,7 @@ class Limit:
 
 @dataclass(frozen=True)
 class Bracket:
-    """A value known to lie between two bounds, in bytes."""
+    """Two bounds between which a value lies."""
 
     lower_bytes: int
     upper_bytes: int
@@ -117,7 +117,7 @@ class Bracket:
 
 @dataclass(frozen=True)
 class ProcessPeak:
-    """What one process of the tree held at most within the window."""
+    """The peak of one process of the tree within the window."""
 
     pid: int
     name: str
@@ -141,10 +141,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class CodeLine:
-    """The line of the team's code that ran longest near the peak, or while one core worked alone."""
+    """The line of the team's code that ran longest near the peak, or while only one core worked."""
 
     when: str
-    """`peak`, or `one_core`: within the longest stretch that wanted nearer to one core than to two."""
+    """`peak`, or `one_core`: in the longest time that wanted nearer to one core than to two."""
     file: str
     """Relative to the root of the tests, where it lies there."""
     line: int
@@ -156,17 +156,17 @@ class CodeLine:
     sightings: int
     """How often it was met running."""
     seconds: float
-    """How long the footprint was near the peak, or the stretch was."""
+    """How long the footprint was near the peak, or only one core worked."""
     source: str
     """The line itself, where its file could be read."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """What the engine's processes on one node of the user's own cluster needed within the window."""
+    """What one node of the user's own cluster used within the window."""
 
     name: str
-    """Host and process that the node's tree hangs from."""
+    """The host, and the root process of the node's tree."""
     cores: int
     base_bytes: int
     total: Bracket
@@ -178,8 +178,8 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Pace:
-    """How long one run of a case took within its window."""
+class Timing:
+    """How long one attempt at a case took, within its window."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -189,48 +189,48 @@ class Pace:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two runs of a case, one after the other."""
+    """Two attempts at a case, one after the other."""
 
-    all_cores: Pace
+    all_cores: Timing
     """On all the cores that it is given."""
-    one_core: Pace
+    one_core: Timing
 
 
 @dataclass(frozen=True)
 class Speedup:
-    """How many times as fast as on one core a case is on all that it is given."""
+    """How many times faster a case is on all cores given than on one."""
 
     pairs: tuple[Pair, ...]
     factor: float
-    """Of the wall times as they were."""
+    """From the wall times as measured."""
     lower: float
     upper: float
-    """Ends of an interval that holds the factor as it is without busy neighbours; `judge.speedup` says how."""
+    """An interval that contains the factor without busy neighbours; `judge.speedup` explains how."""
     serial_share: float
-    """The share of the work that only one core does, by Amdahl's law for `factor`."""
+    """The share of the work that only one core does, from `factor` by Amdahl's law."""
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one case cost, inside its window."""
+    """What one case used inside its window."""
 
     wall_seconds: float
     cpu_seconds: float
     wait_seconds: float
-    """Runnable, but waiting for a core that others had."""
+    """Runnable, but waiting for a core that other programs had."""
     preempted_seconds: float
-    """Of it, after having been pushed off a core."""
+    """Of that waiting, after having been pushed off a core."""
     cores_given: int
     base_bytes: int
     """Footprint of the tree when the window began."""
     total: Bracket
-    """Peak footprint of the tree: anonymous + shared (once) + swap; with nodes, the sum of it and of their peaks."""
+    """Peak footprint of the tree: anonymous + shared (once) + swap; on a cluster plus the peaks of all nodes."""
     growth: Bracket
-    """`total` less the footprint when the window began; upper end: less that when a kept engine had started."""
+    """`total` less the footprint when the window began; the upper bound adds what earlier cases left behind."""
     file_bytes: int
-    """Largest amount of mapped file pages seen; the kernel can drop the clean ones, so they are not judged."""
+    """Largest reading of mapped file pages. Not judged, as the kernel can drop them."""
     shared_bytes: int
-    """Largest shared memory seen (POSIX segments, memfd, tmpfs files), each counted once; part of `total`."""
+    """Largest reading of shared memory (POSIX segments, memfd, tmpfs files), each counted once; part of `total`."""
     peak_seconds: float
     """When the largest footprint was read, since the window began."""
     processes: tuple[ProcessPeak, ...]
@@ -239,20 +239,20 @@ class Measurement:
     longest_gap_seconds: float
     """The longest time without a reading."""
     notes: tuple[str, ...] = ()
-    """What was not read, or not exactly, and why."""
+    """What could not be read, or not exactly, and why."""
     spilled_bytes: int = 0
-    """Written to disk because memory did not hold it: by the engine's own count, or by the files seen in its
-    spill folder, whichever is more."""
+    """Written to disk because memory was short: by the engine's own count or the files in its spill folder, whichever
+    is more."""
     nodes: tuple[Node, ...] = ()
-    """Of the user's own cluster; their memory and CPU seconds are in the sums above."""
+    """Of the user's own cluster; their memory and CPU seconds are included above."""
     lost_nodes: tuple[str, ...] = ()
-    """Nodes that ended within the window, with all that was read of them."""
+    """Nodes that were lost within the window, with their readings."""
     native: dict[str, float] = field(default_factory=dict)
-    """What the engine itself knows of the window, by name; names end in their unit."""
+    """The engine's own figures for the window, by name; names end in their unit."""
     speedup: Speedup | None = None
-    """Where a limit asks for it; from further runs."""
+    """Only where a limit asks for it; from further attempts."""
     where: tuple[CodeLine, ...] = ()
-    """Lines of the team's code that ran when it mattered; empty where that was not asked, or is not known."""
+    """Lines of the team's code that ran when it mattered; empty where no limit names a line, or none is known."""
 
     @property
     def cores_used(self) -> float:
@@ -261,16 +261,16 @@ class Measurement:
 
     @property
     def cores_wanted_lower(self) -> float:
-        """Cores that were kept busy, or that threads were pushed off: what a busy neighbour can't lower."""
+        """Cores that were kept busy, or that threads were pushed off; busy neighbours can't lower it."""
         return self._cores(self.preempted_seconds)
 
     @property
     def cores_wanted_upper(self) -> float:
-        """Cores that were kept busy or waited for: also by a thread that waits for its turn, not for a second core."""
+        """Cores that were kept busy or waited for, also by threads that would not have used another core."""
         return self._cores(self.wait_seconds)
 
     def _cores(self, waited_seconds: float) -> float:
-        """Cores of the CPU time and this waiting, capped at the cores given."""
+        """CPU time and this waiting per wall time, at most the cores given."""
         if not self.wall_seconds:
             return 0.0
         return min(self.cores_given, (self.cpu_seconds + waited_seconds) / self.wall_seconds)
@@ -278,7 +278,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A limit, what was measured against it, and the outcome, with its own text."""
+    """The outcome of one limit: asked, measured, and a text."""
 
     limit: Limit
     outcome: str
@@ -286,32 +286,32 @@ class Verdict:
     limit_value: float
     """Bytes for a ceiling, cores or a factor for a floor."""
     measured_value: float
-    """The end of the bounds that decided (bytes, cores wanted), or the speed-up."""
+    """The bound that decided (bytes, cores wanted), or the speed-up."""
     text: str
     """One line: asked, measured, by how much."""
     details: str = ""
-    """A block for the failure: who held what, and when."""
+    """More lines for the failure: which process held how much, and when."""
     where: tuple[CodeLine, ...] = ()
-    """Lines of the team's code that ran then, in the same run; empty for a pass, or where that is not known."""
+    """Lines of the team's code that ran then; empty for a pass, or where none is known."""
 
 
 @dataclass(frozen=True)
 class Survival:
-    """What became of a case that had no more memory than its hard limit."""
+    """What became of a case under a hard limit."""
 
     limit_bytes: int
-    """All the memory of its process tree, its start included."""
+    """On all memory of its process tree, from its start on."""
     kept_by: str
     """`kernel` (a cgroup of the case's own) or `supervisor`."""
     outcome: str
     """`finished`, `spilled`, `died`, or `failed` where the test's own error does not speak of memory."""
     text: str
-    """The same in a few words: how much was spilled, of what it died."""
+    """The same in a few words: how much it spilled, how it died."""
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """One case of the run: its outcome, and what is known of it."""
+    """One case of the run: its outcome and all that is known of it."""
 
     case: Case
     outcome: str
@@ -332,7 +332,7 @@ class CaseResult:
 
 @dataclass(frozen=True)
 class Run:
-    """The document: everything a run found out."""
+    """The document: all results of a session."""
 
     schema_version: int
     plugin_version: str
@@ -341,12 +341,12 @@ class Run:
     machine: Machine
     cores_given: int
     engines: dict[str, str]
-    """Engine to installed version, of the engines that took part."""
+    """Installed versions of the engines that took part, by engine."""
     cases: tuple[CaseResult, ...]
 
 
 def spill_dir_in(temp_dir: str) -> str:
-    """The spill folder of the case whose own folder is `temp_dir`."""
+    """The spill folder of a case with this folder."""
     return str(Path(temp_dir, "spill"))
 
 
@@ -362,7 +362,7 @@ def to_json(record: Any) -> Any:
 
 
 def from_json(kind: type[T], data: Any) -> T:
-    """The record of `kind` that `to_json` made `data` of; unknown keys are passed over."""
+    """The record of `kind` from what `to_json` gave; unknown keys are ignored."""
     plain: Any = kind
     hints = _hints(plain)
     known = {
@@ -384,7 +384,7 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _value(hint: Any, data: Any) -> Any:
-    """`data` as the annotation asks: a record, a tuple of them, or as it is."""
+    """`data` as its annotation says: a record, a tuple, or as it is."""
     if typing.get_origin(hint) is types.UnionType:
         kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
         return None if data is None else _value(kinds[0], data)

@@ -1,6 +1,7 @@
-"""One case from start to verdict: the only place where the rooms meet.
+"""Runs one case from start to verdict: the only place where the rooms meet.
 
-launch gives the child's messages -> findings -> measurement -> verdicts -> they ride on the test's report
+One attempt at the case -> its findings -> a measurement -> verdicts; in doubt another attempt. The verdicts of all
+attempts are put on the test's report, which carries them to the end of the session, also through xdist.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pytest_layers.cases import PLAN, Plan
 from pytest_layers.datasets import HALF
 from pytest_layers.engines.catalog import skip_reason
 from pytest_layers.errors import LayersError
-from pytest_layers.isolate.place import Place
+from pytest_layers.isolate.in_place_window import InPlaceWindow
 from pytest_layers.judge import limits as judge
 from pytest_layers.judge import repeats, speedup
 from pytest_layers.measure import machine, reduce
@@ -33,9 +34,9 @@ from pytest_layers.records import (
     Limit,
     Measurement,
     Node,
-    Pace,
     Pair,
     Speedup,
+    Timing,
     Verdict,
     from_json,
 )
@@ -44,10 +45,11 @@ from pytest_layers.settings import default_cache_dir
 from pytest_layers.survival import survival
 
 REMAKES = 6
-"""How often one case may have the same data set made before its own run: each costs a start."""
+"""How often a case may be restarted because it made the same data set."""
 REMAKES_IN_ALL = 50
+"""The same, of all its data sets."""
 SAME_AT_EVERY_START = (
-    "its name, its rows and what makes it have to be the same at every start, and all data of a case have to find room"
+    "its name, its rows and what makes it must be the same at every start, and all data of a case must fit in the cache"
     " (--layers-cache-size)"
 )
 NEVER_ENTERED = "`measured` was never entered"
@@ -57,7 +59,7 @@ RAN_IN_PLACE = "in pytest's own process a case runs once, on all cores (isolatio
 
 
 class Runner:
-    """Runs cases of one session, one at a time on this machine."""
+    """Runs the cases of one session, one at a time on this machine."""
 
     def __init__(self, config: pytest.Config, progress: TerminalProgress) -> None:
         self._config = config
@@ -67,10 +69,10 @@ class Runner:
         self._processes = Processes(config, self._stop_lines, progress)
 
     def run(self, item: pytest.Item, plan: Plan) -> Iterator[pytest.TestReport]:
-        """Run one case in a fresh process; gives its reports, the verdicts on them.
+        """Run one case in processes of its own; gives its reports, with the verdicts on them.
 
         Raises:
-            pytest.exit.Exception: after them, where the test asked for the end of the session.
+            pytest.exit.Exception: after the last report, if the test asked for the end of the session.
         """
         obstacle = self._obstacle(plan)
         if obstacle:
@@ -89,7 +91,7 @@ class Runner:
             pytest.exit(attempt.exit_reason, attempt.exit_status)
 
     def _obstacle(self, plan: Plan) -> str | None:
-        """Why the engine can't run here: asked only where strictness took away the skip."""
+        """Why the engine can't run here; asked only under `--layers-strict`, where such a case is no skip."""
         engine = self._processes.engine(plan)
         return skip_reason(engine) if engine and self._settings.strict else None
 
@@ -99,20 +101,20 @@ class Runner:
         return reports
 
     def _run(self, item: pytest.Item, plan: Plan) -> tuple[Attempt, list[pytest.TestReport]]:
-        """The last attempt, and the reports of the case."""
-        runs: list[repeats.Verdicts] = []
+        """Make attempts until the verdicts are settled; gives the last attempt, and the reports of the case."""
+        judged: list[repeats.Verdicts] = []
         attempts = 0
         while True:
             attempt = self._attempt(item, plan, finer=attempts > 0)
             attempts += 1
             measurement = self._measurement(plan, attempt)
-            runs.append(self._verdicts(plan, attempt, measurement))
-            if not self._is_open(attempt, measurement, runs):
+            judged.append(self._verdicts(plan, attempt, measurement))
+            if not self._needs_another(attempt, measurement, judged):
                 break
             if attempt.reused:
-                runs.clear()  # what earlier cases left in a kept engine may have had a say in it
-        result = self._result(plan, attempt, measurement, runs, attempts)
-        if _went_through(attempt):
+                judged.clear()  # what earlier cases left in the kept engine may be the reason
+        result = self._result(plan, attempt, measurement, judged, attempts)
+        if _is_clean_pass(attempt):
             result = self._judge_speedup(item, plan, result)
         reports = [*attempt.reports, *self._missing_reports(item, attempt, measurement)]
         if attempt.exit_reason is not None and _is_set_up_only(reports):
@@ -125,7 +127,7 @@ class Runner:
         plan: Plan,
         attempt: Attempt,
         measurement: Measurement | None,
-        runs: Sequence[repeats.Verdicts],
+        judged: Sequence[repeats.Verdicts],
         attempts: int = 1,
     ) -> CaseResult:
         return CaseResult(
@@ -135,34 +137,36 @@ class Runner:
             data_bytes=attempt.data_bytes,
             limits=plan.limits,
             measurement=measurement,
-            verdicts=repeats.together(runs),
+            verdicts=repeats.together(judged),
             attempts=attempts,
             isolation="engine" if attempt.reused else "case",
             survival=survival(attempt, measurement),
         )
 
-    def _is_open(
-        self, attempt: Attempt, measurement: Measurement | None, runs: Sequence[repeats.Verdicts]
+    def _needs_another(
+        self,
+        attempt: Attempt,
+        measurement: Measurement | None,
+        judged: Sequence[repeats.Verdicts],
     ) -> bool:
-        """Whether to run the case once more: after anything but a pass in a kept engine, in doubt elsewhere."""
+        """Whether to make another attempt: in a kept engine after anything but a pass, elsewhere in doubt."""
         if attempt.exit_reason is not None:
             return False
-        if attempt.reused and not (went_well(attempt.reports) and _all_passed(runs[-1])):
+        if attempt.reused and not (went_well(attempt.reports) and _all_passed(judged[-1])):
             return True
         if measurement is None or attempt.call is None or not has_passed(attempt.call):
             return False
-        if len(runs) >= self._settings.repeat or _is_left_open(attempt):
+        if len(judged) >= self._settings.repeat or _passed_with_open_window(attempt):
             return False
-        return repeats.worth_repeating(runs, measurement.cpu_seconds, measurement.cores_given)
+        return repeats.worth_repeating(judged, measurement.cpu_seconds, measurement.cores_given)
 
     def _judge_speedup(self, item: pytest.Item, plan: Plan, result: CaseResult) -> CaseResult:
-        """The result with the verdict on `min_speedup`, where that is a limit of the case."""
+        """The result with the verdict on `min_speedup`, if the case has that limit."""
         limit, cost = _speedup_limit(plan), result.measurement
         if limit is None or cost is None:
             return result
         if not machine.can_hold_to_cores():
-            verdict = judge.unmeasured(limit, NOT_HELD)
-            return dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
+            return _with_verdict(result, judge.unmeasured(limit, NOT_HELD))
         try:
             if not speedup.obstacle(limit, cost):
                 found = self._speedup(item, plan, limit, cost.cores_given)
@@ -170,34 +174,34 @@ class Runner:
             verdict = speedup.judge(limit, cost)
         except LayersError as error:
             verdict = judge.unmeasured(limit, str(error))
-        return dataclasses.replace(result, measurement=cost, verdicts=(*result.verdicts, verdict))
+        return _with_verdict(dataclasses.replace(result, measurement=cost), verdict)
 
     def _speedup(self, item: pytest.Item, plan: Plan, limit: Limit, cores: int) -> Speedup:
-        """Run a case on all cores and on one in turn, until its speed-up is sure enough.
+        """Run a case on all cores and on one core in turn, until its speed-up is sure enough.
 
-        The run that was judged by the other limits is in no pair: it may have found the files of its data uncached.
+        The attempt that the other limits were judged by is in no pair: it may have read its data from disk.
         """
         pairs: list[Pair] = []
         while speedup.is_open(limit, pairs, cores):
-            all_cores = self._pace(item, plan, self._settings.cores)
-            pairs.append(Pair(all_cores, self._pace(item, plan, 1)))
+            all_cores = self._timing(item, plan, self._settings.cores)
+            pairs.append(Pair(all_cores, self._timing(item, plan, 1)))
         return speedup.of_pairs(pairs, cores)
 
-    def _pace(self, item: pytest.Item, plan: Plan, cores: int) -> Pace:
-        """How long one more run takes on this many cores.
+    def _timing(self, item: pytest.Item, plan: Plan, cores: int) -> Timing:
+        """How long one more attempt takes, on this many cores.
 
         Raises:
             LayersError: the test did not pass on them.
         """
         attempt = self._attempt(item, plan, cores=cores)
         cost = self._measurement(plan, attempt)
-        if cost is None or not _went_through(attempt):
+        if cost is None or not _is_clean_pass(attempt):
             raise LayersError(f"run again on {cores} of the cores, the test did not pass")
-        return Pace(cost.wall_seconds, cost.cpu_seconds, cost.wait_seconds)
+        return Timing(cost.wall_seconds, cost.cpu_seconds, cost.wait_seconds)
 
     def _stop_lines(self, plan: Plan, attempt: Attempt) -> judge.StopLines:
-        """Where this case is to be stopped, by what is known of its data."""
-        return judge.stop_lines(plan.limits, self.ground(plan, attempt.rows, attempt.data_bytes))
+        """Where this case is stopped, by what is known of its data so far."""
+        return judge.stop_lines(plan.limits, self._basis(plan, attempt.rows, attempt.data_bytes))
 
     def close(self) -> None:
         """End what was kept for further cases, and remove data that were being made when a case was ended."""
@@ -212,7 +216,7 @@ class Runner:
     def _attempt(
         self, item: pytest.Item, plan: Plan, *, finer: bool = False, cores: int = 0
     ) -> Attempt:
-        """One run of the case; started again while it had to make data first."""
+        """One attempt at the case; started again as long as its process had to make data first."""
         again: Counter[str] = Counter()
         while True:
             attempt = self._processes.attempt(item, plan, finer=finer, cores=cores)
@@ -220,33 +224,34 @@ class Runner:
                 return attempt
             again[attempt.again] += 1
             if again[attempt.again] == REMAKES or again.total() == REMAKES_IN_ALL:
-                told = f"{again.total()} times anew: {attempt.again}; {SAME_AT_EVERY_START}"
+                told = f"restarted {again.total()} times: {attempt.again}; {SAME_AT_EVERY_START}"
                 raise LayersError(f"{plan.case.nodeid}: {told}")
 
     @property
     def progress(self) -> TerminalProgress:
-        """Who is told of data being made."""
+        """What shows on the terminal that data is being made."""
         return self._progress
 
     def conclude_in_place(self, item: pytest.Item, report: pytest.TestReport) -> None:
         """Judge a case that ran in this process, and put the verdicts on its report."""
-        plan, place = item.stash[PLAN], item.config.stash.get(state.WINDOW, None)
-        attempt = _attempt_in(place, report) if isinstance(place, Place) else Attempt([report])
+        plan, window = item.stash[PLAN], item.config.stash.get(state.WINDOW, None)
+        attempt = Attempt([report])
+        if isinstance(window, InPlaceWindow):
+            attempt = _attempt_in_place(window, report)
         measurement = self._measurement(plan, attempt)
-        runs = [self._verdicts(plan, attempt, measurement)]
-        result = self._result(plan, attempt, measurement, runs)
+        judged = [self._verdicts(plan, attempt, measurement)]
+        result = self._result(plan, attempt, measurement, judged)
         result = dataclasses.replace(result, isolation="none")
         limit = _speedup_limit(plan)
-        if limit is not None and _went_through(attempt):
-            verdict = judge.unmeasured(limit, RAN_IN_PLACE)
-            result = dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
+        if limit is not None and _is_clean_pass(attempt):
+            result = _with_verdict(result, judge.unmeasured(limit, RAN_IN_PLACE))
         conclude(item, [report], result, strict=self._settings.strict)
 
-    def ground(self, plan: Plan, rows: int, data_bytes: int) -> judge.Ground:
-        """What the limits of a case refer to."""
+    def _basis(self, plan: Plan, rows: int, data_bytes: int) -> judge.Basis:
+        """What the relative limits of a case are relative to."""
         engine = self._processes.engine(plan)
         cores = self._settings.cores
-        return judge.Ground(
+        return judge.Basis(
             data_bytes=data_bytes,
             rows=rows,
             ram_bytes=self._ram_bytes,
@@ -259,7 +264,7 @@ class Runner:
         nodes = tuple(_nodes(attempt))
         return reduce.measurement(
             attempt.findings,
-            cores_given=sum(node.cores for node in nodes) or self.ground(plan, 0, 0).cores_given,
+            cores_given=sum(node.cores for node in nodes) or self._basis(plan, 0, 0).cores_given,
             native=attempt.native,
             left_bytes=attempt.left_bytes,
             nodes=nodes,
@@ -269,18 +274,18 @@ class Runner:
     def _verdicts(
         self, plan: Plan, attempt: Attempt, measurement: Measurement | None
     ) -> tuple[Verdict, ...]:
-        """A verdict for each limit that one run is enough for, where the call phase was reached."""
-        ground = self.ground(plan, attempt.rows, attempt.data_bytes)
+        """A verdict on each limit that one attempt is enough for; none where the call phase was not reached."""
+        basis = self._basis(plan, attempt.rows, attempt.data_bytes)
         if measurement is not None:
-            ground = dataclasses.replace(ground, cores_given=measurement.cores_given)
+            basis = dataclasses.replace(basis, cores_given=measurement.cores_given)
             limits = [limit for limit in plan.limits if limit.kind != "min_speedup"]
-            verdicts = [judge.judge(limit, measurement, ground) for limit in limits]
+            verdicts = [judge.judge(limit, measurement, basis) for limit in limits]
             if attempt.finished:
                 return tuple(verdicts)
             failed = {v.limit: v for v in verdicts if v.outcome == "failed"}
-            if not _is_left_open(attempt):
+            if not _passed_with_open_window(attempt):
                 return tuple(failed.values())
-            # Cores are none of them: what came after the test is in its window.
+            # A floor can't be judged: what came after the test is in its window.
             ceilings = {limit: failed[limit] for limit in failed if limit.kind != "min_cores"}
             return tuple(
                 ceilings.get(limit) or judge.unmeasured(limit, NEVER_LEFT) for limit in plan.limits
@@ -292,7 +297,7 @@ class Runner:
     def _missing_reports(
         self, item: pytest.Item, attempt: Attempt, cost: Measurement | None
     ) -> Iterator[pytest.TestReport]:
-        """What a child that died did not send: the failure in its place, and a teardown."""
+        """The reports that a child did not send because it died: a failure of that phase, and a teardown."""
         when = phase_of_death(attempt)
         if when is None or attempt.exit_reason is not None:
             return
@@ -327,7 +332,7 @@ class Runner:
             lock.release()
 
     def _acquire(self, lock: FileLock, folder: Path) -> None:
-        """Wait for the case of another session, and say so."""
+        """Take the lock; say so where it waits for the case of another session."""
         try:
             lock.acquire(timeout=QUIET_SECONDS)
         except Timeout:
@@ -335,20 +340,20 @@ class Runner:
                 lock.acquire()
 
 
-def _attempt_in(place: Place, report: pytest.TestReport) -> Attempt:
+def _attempt_in_place(window: InPlaceWindow, report: pytest.TestReport) -> Attempt:
     """What this process told of a case that ran in it."""
-    finished = not place.is_open
+    finished = not window.is_open
     if not finished:
         with contextlib.suppress(LayersError):  # its supervisor may be gone
-            place.end()
+            window.end()
     return Attempt(
         [report],
-        place.findings,
+        window.findings,
         finished=finished,
-        native=place.native,
-        nodes=place.nodes,
-        data_bytes=place.data_bytes,
-        rows=place.rows,
+        native=window.native,
+        nodes=window.nodes,
+        data_bytes=window.data_bytes,
+        rows=window.rows,
     )
 
 
@@ -363,19 +368,23 @@ def _speedup_limit(plan: Plan) -> Limit | None:
     return next((limit for limit in plan.limits if limit.kind == "min_speedup"), None)
 
 
-def _went_through(attempt: Attempt) -> bool:
-    """Whether the test passed, closed its window itself, and the session goes on."""
+def _with_verdict(result: CaseResult, verdict: Verdict) -> CaseResult:
+    return dataclasses.replace(result, verdicts=(*result.verdicts, verdict))
+
+
+def _is_clean_pass(attempt: Attempt) -> bool:
+    """Whether the test passed and closed its window itself, and did not end the session."""
     passed = attempt.call is not None and has_passed(attempt.call)
     return attempt.finished and passed and attempt.exit_reason is None
 
 
 def _is_set_up_only(reports: Sequence[pytest.TestReport]) -> bool:
-    """Whether they tell of nothing that the test itself came to."""
+    """Whether there is no more than a set-up that passed."""
     return all(report.when == "setup" and report.passed for report in reports)
 
 
-def _is_left_open(attempt: Attempt) -> bool:
-    """Whether the test passed without closing its window."""
+def _passed_with_open_window(attempt: Attempt) -> bool:
+    """Whether the test passed, but entered `measured` and never left it."""
     return not attempt.finished and attempt.call is not None and has_passed(attempt.call)
 
 

@@ -1,8 +1,8 @@
-"""What was set on the command line and in the ini file, checked, as one frozen value."""
+"""Reads the settings from the command line and the ini file into one checked, frozen value."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What was asked for, checked."""
+    """All settings of a session, checked."""
 
     layers: tuple[str, ...]
     layers_source: str
     """Where `layers` was set, for errors: `--layers`, `layers in pytest.ini`, `the default of --layers`."""
     sizes: tuple[Size, ...]
     cores: int
-    """Cores that engines are given; 0 for all that there are."""
+    """Cores that engines are given; 0, until `completed`, for all that there are."""
     isolation: str
     strict: bool
     repeat: int
-    """Runs of one case at most, while its verdict is in doubt."""
+    """Attempts at one case at most, while its verdict is in doubt."""
     timeout_seconds: float
     report: tuple[Path, ...]
     list: bool
@@ -53,7 +53,7 @@ class Settings:
         return min(machine_bytes, self.hard_limit_bytes or machine_bytes)
 
     def budget(self, engine: type[Engine], temp_dir: Path, machine_bytes: int) -> Budget:
-        """What an engine is given to run on, in the folder of its case, of the machine's memory."""
+        """What an engine is given to run on: these settings, the folder of its case, and memory of this machine."""
         from pytest_layers.records import Budget
 
         return Budget(
@@ -101,8 +101,22 @@ def resolve(config: pytest.Config) -> Settings:
     return Settings(**values)
 
 
+def completed(given: Settings, config: pytest.Config, available_cores: int) -> Settings:
+    """The settings with the number of cores filled in; for a debugger, and `--setup-show`, cases run in place.
+
+    Raises:
+        pytest.UsageError: more cores were asked for than there are.
+    """
+    if given.cores > available_cores:
+        more = f"{given.cores} is more than the {available_cores} there are"
+        raise pytest.UsageError(f"{source_of(config, 'cores')}: {more}")
+    in_place = any(config.getoption(name, False) for name in ("usepdb", "trace", "setupshow"))
+    isolation = "none" if in_place else given.isolation
+    return replace(given, cores=given.cores or available_cores, isolation=isolation)
+
+
 def default_cache_dir() -> Path:
-    """Where data sets are kept unless told otherwise: the user's own cache folder."""
+    """The folder of the data sets unless one is set: in the user's own cache folder."""
     import platformdirs
 
     return platformdirs.user_cache_path("pytest-layers")

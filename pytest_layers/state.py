@@ -1,4 +1,4 @@
-"""What the plugin keeps on pytest's own objects, by typed keys."""
+"""Keys to what the plugin keeps on pytest's own objects, and the protocol of a measured window."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ if TYPE_CHECKING:
 
 
 class Window(Protocol):
-    """Marks the measured window to whoever measures."""
+    """How a case tells its supervisor of the measured window, its engine and its data."""
 
     def ready(self) -> None:
-        """An engine that is to be kept has started; returns when what it holds is read."""
+        """An engine that is to be kept has started; returns when its footprint was read."""
 
     def begin(self) -> None:
-        """From now on; returns when the measuring has begun."""
+        """Open the window; returns when measuring has begun."""
 
     def end(self) -> None:
-        """Until now; returns when the last reading is done."""
+        """Close the window; returns when the last reading is done."""
 
     def watch(self, engine: Engine) -> None:
-        """The case runs on this engine: have it told of the window, and ask it what it knows."""
+        """The case runs on this engine: tell it of the window, and ask it for its own figures."""
 
     def data(self, *, rows: int, arrow_bytes: int) -> None:
-        """All that the case works on so far: `rows` of its longest data set, `arrow_bytes` of all in Arrow memory."""
+        """The data of the case so far: `rows` of its longest data set, `arrow_bytes` of all in Arrow memory."""
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Data is being made: `done` of `total` rows."""
 
     def start_again(self, reason: str) -> None:
-        """The case's process is spoilt for measuring: start it anew, and drop what it reports."""
+        """This process is of no use for measuring any more: drop its reports, and start another."""
 
 
 SETTINGS: pytest.StashKey[Settings] = pytest.StashKey()
@@ -57,16 +57,16 @@ _COLLECTED_AS: pytest.StashKey[str] = pytest.StashKey()
 
 
 def id_in_file(item: pytest.Item) -> str:
-    """`TestClass::test_it[1]`: its node id behind the file, without the group that xdist may have added."""
+    """`TestClass::test_it[1]`: the node id after the file, without the group that xdist may have added."""
     above = (pytest.Session, pytest.Directory, pytest.File)
     return "::".join(node.name for node in item.listchain() if not isinstance(node, above))
 
 
 def collected_id(item: pytest.Item) -> str:
-    """The same as it was when first asked for: hooks that see all items may give them other names."""
+    """The same as at collection: hooks may rename items later."""
     return item.stash.setdefault(_COLLECTED_AS, id_in_file(item))
 
 
 def full_id(item: pytest.Item) -> str:
-    """The node id by which any pytest finds it, from whatever folder it starts."""
+    """A node id that pytest understands in any working folder."""
     return f"{item.path}::{collected_id(item)}"

@@ -1,4 +1,4 @@
-"""What an engine did under a hard limit: finished, spilled, or died and how."""
+"""What became of a case under a hard limit: it finished, spilled or died, and how."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STOPPED = {
 
 
 def survival(attempt: Attempt, measurement: Measurement | None) -> Survival | None:
-    """What became of an attempt; None where there was no hard limit, or the test was skipped."""
+    """What became of an attempt; None without a hard limit, or where the test was skipped."""
     limit = attempt.hard_limit
     if limit is None or any(_is_skip(report) for report in attempt.reports):
         return None
@@ -51,7 +51,7 @@ def _what_it_did(
 
 
 def _cause_of_death(attempt: Attempt) -> str:
-    """How the case's own process came to its end; nothing where it reported its test."""
+    """How the case's own process died; empty where it reported its test to the end."""
     if attempt.stopped is not None:
         return _STOPPED[attempt.stopped["why"]]
     if phase_of_death(attempt) is None:
@@ -76,7 +76,7 @@ def _trouble(report: Any, kills: int) -> tuple[str, str]:
 
 
 def _is_trouble(report: Any) -> bool:
-    """A failure, also one that was expected."""
+    """Whether it is a failure, expected (xfail) or not."""
     expected = report.skipped and hasattr(report, "wasxfail")
     return expected or (report.failed and not has_passed(report))
 
@@ -86,6 +86,6 @@ def _is_skip(report: Any) -> bool:
 
 
 def _message(report: Any) -> Any:
-    """The error's whole message, without the code that it passed through."""
+    """The whole message of the error, without its traceback."""
     crash = getattr(report.longrepr, "reprcrash", None)
     return crash.message if crash is not None else report.longreprtext

@@ -1,6 +1,6 @@
-"""Quantities as people write them: `512MiB`, `10k`, `60%`, `2.5x + 300MiB`. One grammar, read and printed here.
+"""Quantities as people write them, parsed and printed: `512MiB`, `10k`, `60%`, `2.5x + 300MiB`.
 
-Every reader raises `ValueError` whose text names what was given and what is accepted.
+Every parser raises `ValueError` with a text that says what was given and what is accepted.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ WRITE_SECONDS = "write 90, 90s, 5min or 1h"
 
 
 def _split(text: str) -> tuple[Fraction, str] | None:
-    """The number, exactly, and the unit of one term; nothing where it is not a term."""
+    """The exact number and the unit of one term, or None where it is no term."""
     match = _TERM.fullmatch(text)
     if match is None:
         return None
@@ -50,7 +50,7 @@ def _split(text: str) -> tuple[Fraction, str] | None:
 
 
 def _close_unit(unit: str, known: Iterable[str]) -> str:
-    """A guess at the unit that was meant: the same letters in another case, else those that it begins."""
+    """`; did you mean MiB?`: units of the same letters in another case, else those that begin so."""
     begun = [one for one in known if unit and one.lower().startswith(unit.lower())]
     same = [one for one in begun if len(one) == len(unit)]
     return f"; did you mean {' or '.join(same or begun)}?" if begun else ""
@@ -90,7 +90,7 @@ def parse_seconds(text: str) -> float:
 
 @dataclass(frozen=True)
 class Amount:
-    """A memory limit as a sum of terms; `resolve` makes bytes of it for one case."""
+    """A memory limit as a sum of terms; `resolve` turns it into bytes for one case."""
 
     fixed_bytes: int = 0
     times_data: float = 0.0
@@ -99,7 +99,7 @@ class Amount:
 
     @property
     def needs_data(self) -> bool:
-        """Whether a term refers to the case's data, so that a test without data can't have it."""
+        """Whether a term is relative to the case's data; a test without data can't have such a limit."""
         return bool(self.times_data or self.bytes_per_row)
 
     def resolve(self, *, data_bytes: int, rows: int, ram_bytes: int) -> int:

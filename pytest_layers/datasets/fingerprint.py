@@ -1,4 +1,4 @@
-"""Fingerprints, by which data are found again: of the function that makes them, and of the values it was given."""
+"""Fingerprints by which data are found in the cache: of the function that makes them, and of values it was given."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def digest(*parts: object) -> str:
-    """A short hash of parts, each with a short `repr` that shows all of its content."""
+    """A short hash of parts, each of which has a `repr` that shows all of its content."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
 
 
@@ -24,7 +24,7 @@ def of_function(batches: Callable[..., object]) -> str:
     """A digest of the source of a function, and of the values that it closes over or was bound to.
 
     Raises:
-        LayersError: it is written in no file, or a value can't be told from another one.
+        LayersError: its source is in no file, or a value can't be pickled.
     """
     if isinstance(batches, functools.partial):
         bound = {str(place): value for place, value in enumerate(batches.args)} | batches.keywords
@@ -44,7 +44,7 @@ def of_function(batches: Callable[..., object]) -> str:
 
 
 def _contents(values: Mapping[str, object]) -> list[tuple[str, str]]:
-    """A digest of each value by name. Not of its `repr`, which may cut what is long, or show an address."""
+    """A digest of each value, by name; not of its `repr`, which may be shortened, or show an address."""
     return sorted((name, _digest_of(name, value)) for name, value in values.items())
 
 
@@ -63,10 +63,10 @@ def _digest_of(name: str, value: object) -> str:
 
 
 class _Contents(pickle.Pickler):
-    """Pickles the same bytes in each process, also for what has another order or address there."""
+    """Pickles to the same bytes in every process, also what has another order or address there."""
 
     def persistent_id(self, given: object) -> object:
-        """Sets in order, functions by their source, modules by name; all else as it is."""
+        """Give sets in order, functions by their source and modules by name; leave all else to pickle."""
         if isinstance(given, set | frozenset):
             return "set", sorted(_digest_of("a set's element", one) for one in given)
         if inspect.isfunction(given):

@@ -1,6 +1,6 @@
-"""A stream of record batches to one file, and how much is in a file: Parquet, Arrow IPC, HDF5.
+"""Writes a stream of record batches to one file, and counts what is in a file: Parquet, Arrow IPC, HDF5.
 
-Nothing here holds more than a few row groups in memory, whatever the length of the stream.
+Nothing here holds more than a few row groups in memory, however long the stream is.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROW_GROUP = 131_072
 
 @dataclass
 class Extent:
-    """How much data there is; `arrow_bytes` in Arrow memory, whatever it takes on disk."""
+    """How much data there is: rows, and bytes in Arrow memory."""
 
     rows: int = 0
     arrow_bytes: int = 0
@@ -47,7 +47,7 @@ class Extent:
 
 @dataclass(frozen=True)
 class Format:
-    """One format of files. `write` needs at least one row; `count` raises what its library does."""
+    """One file format. `write` needs at least one row; `count` raises what its library raises."""
 
     name: str
     suffixes: tuple[str, ...]
@@ -105,7 +105,7 @@ def _count_parquet(path: Path) -> Extent:
 
 
 def _write_arrow(batches: Iterable[pa.RecordBatch], path: Path) -> None:
-    """Uncompressed, so that it can be memory-mapped."""
+    """Write uncompressed, so that the file can be memory-mapped."""
     groups = _groups(batches)
     first = next(groups)
     with pa.ipc.new_file(str(path), first.schema) as writer:
@@ -127,10 +127,10 @@ def _extent(batches: Iterable[pa.RecordBatch]) -> Extent:
 
 
 def _write_hdf5(batches: Iterable[pa.RecordBatch], path: Path) -> None:
-    """In Vaex's layout. Its own exporter takes memory in proportion to the data.
+    """Write in Vaex's layout, but without its exporter, which takes memory in proportion to the data.
 
-    HDF5 can be memory-mapped only where each column is one block, whose length must be known before
-    it is written, so the stream goes through an Arrow file first.
+    HDF5 can be memory-mapped only if each column is one block, whose length must be known before it is written. So the
+    stream is first written to an Arrow file.
     """
     passing = path.with_suffix(".passing")
     try:
@@ -187,7 +187,7 @@ def _write_timestamps(group: Any, column: pa.ChunkedArray) -> None:
 
 
 def _write_text(group: Any, column: pa.ChunkedArray) -> None:
-    """All texts in one block, and where each begins."""
+    """Write all texts as one block, and the offset of each."""
     total = sum(_text(chunk)[1].size for chunk in column.chunks)
     index_type = np.int32 if total <= np.iinfo(np.int32).max else np.int64
     data = group.create_dataset("data", (total,), "S1")
@@ -202,7 +202,7 @@ def _write_text(group: Any, column: pa.ChunkedArray) -> None:
 
 
 def _text(chunk: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bytes_]]:
-    """Where each text begins and the last ends, from 0 on; and the bytes themselves."""
+    """The offset of each text and the end of the last, counted from 0; and the bytes."""
     chunk = chunk.cast(pa.large_string())
     _, offsets, data = chunk.buffers()
     begins = np.frombuffer(offsets, np.int64)[chunk.offset : chunk.offset + len(chunk) + 1]
@@ -210,7 +210,7 @@ def _text(chunk: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bytes_]]:
 
 
 def _write_validity(group: Any, column: pa.ChunkedArray) -> None:
-    """One bit a row, as in Arrow: set where there is a value."""
+    """Write one bit per row, as in Arrow: set where there is a value."""
     bitmap = group.create_dataset("null_bitmap", (-(-len(column) // 8),), np.uint8)
     for start, chunk in _placed(column):
         lead = np.zeros(start % 8, dtype=bool)
@@ -220,7 +220,7 @@ def _write_validity(group: Any, column: pa.ChunkedArray) -> None:
 
 
 def _placed(column: pa.ChunkedArray) -> Iterator[tuple[int, pa.Array]]:
-    """Each chunk, and the row at which it begins."""
+    """Each chunk, with the row at which it begins."""
     start = 0
     for chunk in column.chunks:
         yield start, chunk

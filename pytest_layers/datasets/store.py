@@ -71,14 +71,14 @@ class Store:
         self._in_use: dict[Path, int] = {}
 
     def close(self) -> None:
-        """Release the data sets that this store has given: they may be removed from now on."""
+        """Release the data sets that this store gave: they may be removed from now on."""
         while self._in_use:
             os.close(self._in_use.popitem()[1])
 
     def sales(self, rows: int, format: str, seed: int = 0) -> Made:
         """The first `rows` rows of the built-in `sales`."""
-        with _worded("make data set 'sales'", self._root):
-            _check_literal(self._root)
+        with _as_layers_error("make data set 'sales'", self._root):
+            _check_no_pattern(self._root)
             self._check_room(rows)
         wanted = Dataset("sales", format, (), rows, 0, products=sales.distinct_products(rows))
         return self._get(wanted, functools.partial(sales.batches, seed=seed), _built_in(seed))
@@ -123,17 +123,17 @@ class Store:
         if (found := _remembered(note)) is not None:
             return Made(found, made=False)
         dataset = _counted(Path(paths[0]).stem, files, known)
-        with _worded(f"remember the size of {files[0]}", self._root):
+        with _as_layers_error(f"remember the size of {files[0]}", self._root):
             _write_note(note, dataset)
         return Made(dataset, made=True)
 
     def _get(self, wanted: Dataset, batches: Batches, fingerprint: str) -> Made:
-        """The data set that is wanted, found or made, and in use from here on."""
+        """Find or make the data set that is wanted; it is in use from now on."""
         known = formats.named(wanted.format)
         label = re.sub(r"[^\w.-]", "_", f"{wanted.name}-{wanted.rows}-{wanted.format}")
         found_by = digest(wanted.name, fingerprint, inspect.getsource(formats))
         folder = self._root / f"{label}-{found_by}"
-        with _worded(f"make data set {wanted.name!r}", self._root):
+        with _as_layers_error(f"make data set {wanted.name!r}", self._root):
             with self._locked(folder):
                 found = _remembered(folder / _MANIFEST)
                 dataset = found or self._make(wanted, batches, known, folder)
@@ -146,7 +146,7 @@ class Store:
     def _make(
         self, wanted: Dataset, batches: Batches, known: formats.Format, folder: Path
     ) -> Dataset:
-        """Fill `folder`; nothing is left where that fails."""
+        """Make the data set in `folder`; nothing is left if that fails."""
         half = self._half(folder)
         for rest in (half, folder):
             shutil.rmtree(rest, ignore_errors=True)
@@ -176,7 +176,7 @@ class Store:
             fcntl.flock(manifest, fcntl.LOCK_SH)
 
     def _locked(self, folder: Path, timeout: float = -1) -> FileLock:
-        """The lock of one data set, to be entered; waits for ever unless there is a `timeout`."""
+        """The lock of one data set, for a `with` block; waits for ever unless there is a `timeout`."""
         locks = self._root / "locks"
         locks.mkdir(parents=True, exist_ok=True)
         return FileLock(locks / f"{folder.name}.lock", timeout=timeout)
@@ -192,7 +192,7 @@ class Store:
                 shutil.rmtree(half, ignore_errors=True)
 
     def _evict(self) -> None:
-        """Remove the least recently used until the rest fits."""
+        """Remove the least recently used data sets until the rest fits."""
         kept = self._kept()
         total = sum(size for _, size, _ in kept)
         for _, size, folder in kept:
@@ -218,7 +218,7 @@ class Store:
 
 
 def _is_in_use(manifest: Path) -> bool:
-    """Whether a living process was given the data set. Windows has no shared locks, but lets no open file be moved."""
+    """Whether a living process uses the data set. Windows has no shared locks, but no open file can be moved there."""
     if sys.platform == "win32":
         with suppress(PermissionError):
             manifest.rename(manifest)
@@ -231,7 +231,8 @@ def _is_in_use(manifest: Path) -> bool:
 
 
 @contextmanager
-def _worded(doing: str, root: Path) -> Iterator[None]:
+def _as_layers_error(doing: str, root: Path) -> Iterator[None]:
+    """Turn what file systems and Arrow raise into a `LayersError` that says what was being done, and where."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:
@@ -246,7 +247,7 @@ def _free(root: Path) -> str:
 
 
 def _remembered(note: Path) -> Dataset | None:
-    """What a manifest says, marked as used now; None where it is damaged or its files are gone."""
+    """The data set of a manifest, which is marked as used now; None if it is damaged or its files are gone."""
     try:
         dataset = _placed(records.from_json(Dataset, json.loads(note.read_text())), note.parent)
         os.utime(note)
@@ -261,7 +262,7 @@ def _placed(dataset: Dataset, folder: Path) -> Dataset:
 
 
 def _write_note(note: Path, dataset: Dataset) -> None:
-    """Write it whole or not at all, also while another process writes the same."""
+    """Write a manifest, whole or not at all, also while another process writes the same."""
     note.parent.mkdir(parents=True, exist_ok=True)
     passing = note.with_suffix(f".{os.getpid()}")
     passing.write_text(json.dumps(records.to_json(dataset)))
@@ -269,7 +270,7 @@ def _write_note(note: Path, dataset: Dataset) -> None:
 
 
 def _checked(name: str, batches: Batches, rows: int) -> Iterator[pa.RecordBatch]:
-    """The batches of a user's function, each of them checked."""
+    """The batches that a user's function yields, each of them checked."""
     given = batches(rows)
     if not isinstance(given, Iterable):
         raise _wrong(name, rows, f"gave {type(given).__name__}")
@@ -305,7 +306,7 @@ def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path
     wanted = formats.named(format_name) if format_name else None
     files = [file for path in paths for file in _files(path, wanted)]
     for file in files:
-        _check_literal(file)
+        _check_no_pattern(file)
     found = {file: wanted or formats.of_suffix(file) for file in files}
     for file, known in found.items():
         if known is None:
@@ -317,8 +318,8 @@ def _resolved(paths: Sequence[Path], format_name: str | None) -> tuple[list[Path
     return files, kinds.popitem()[1]
 
 
-def _check_literal(path: Path) -> None:
-    """Refuse names that some engines take for patterns: they would read other files, or silently none."""
+def _check_no_pattern(path: Path) -> None:
+    """Refuse paths that some engines take for patterns: they would read other files, or none."""
     found = sorted(set("*?[") & set(str(path)))
     if found:
         raise LayersError(

@@ -1,4 +1,4 @@
-"""Which Java a library would start, and whether it is new enough. Runs it only where nothing else tells."""
+"""Which Java a library would start, and whether it is new enough. Runs it only if no file tells its version."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def obstacle(who: str, least: int) -> str | None:
 
 
 def mend(least: int) -> str:
-    """How to come by it."""
+    """How to install it."""
     return (
         f"install Java {least} (apt install openjdk-{least}-jre-headless) and set JAVA_HOME to it"
     )
@@ -44,7 +44,7 @@ def executable() -> Path | None:
 
 @functools.cache
 def major(java: Path) -> int | None:
-    """17 for Java 17.0.15, 8 for 1.8.0: by the file `release` of its home, or else by its own word."""
+    """17 for Java 17.0.15, 8 for 1.8.0: from the file `release` in its home, else from `java -version`."""
     release = java.resolve().parent.parent / "release"
     found = _RELEASE.search(release.read_text()) if release.is_file() else _SAID.search(_says(java))
     return _major(found[1]) if found else None

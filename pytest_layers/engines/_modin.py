@@ -1,10 +1,10 @@
-"""What the engines of the Modin family share: all but the workers that they run on."""
+"""Base of the Modin engines, which differ in the workers that they run on."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_layers.engines._pandas import _to_arrow
+from pytest_layers.engines._pandas import to_arrow
 from pytest_layers.engines._workers import WorkersEngine
 from pytest_layers.engines.base import THREAD_COUNTS
 
@@ -25,7 +25,7 @@ class ModinFamily(WorkersEngine):
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:
-        """Who works for Modin, in how many processes of one thread, over how many partitions."""
+        """The library of its workers, their number (of one thread each), and the number of partitions."""
         return dict.fromkeys(THREAD_COUNTS, "1") | {
             "MODIN_ENGINE": cls.runs_on.lower(),
             "MODIN_CPUS": str(budget.cores),
@@ -44,7 +44,7 @@ class ModinFamily(WorkersEngine):
         self.namespace = pd
 
     def start_workers(self, budget: Budget) -> None:
-        """Start what Modin would start by itself at its first operation, with less care."""
+        """Start the workers, before Modin does so by itself at its first operation."""
         raise NotImplementedError
 
     def scan(self, dataset: Dataset) -> Any:
@@ -61,7 +61,7 @@ class ModinFamily(WorkersEngine):
         if isinstance(frame, pd.Series):
             frame = frame.to_frame()
         if isinstance(frame, pd.DataFrame):
-            frame = _to_arrow(frame.modin.to_pandas())
+            frame = to_arrow(frame.modin.to_pandas())
         return super().collect(frame)
 
     def _read_parquet(self, paths: list[str]) -> Any:

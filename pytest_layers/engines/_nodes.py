@@ -1,7 +1,7 @@
-"""The user's own cluster: whether it answers, and the probes that measure its nodes.
+"""Probes that measure the nodes of the user's own cluster, and whether the cluster answers.
 
-An engine says how to run a function once on every node, and which process on the node is the root of what belongs to
-it. The measuring code of this package is sent along: nothing has to be installed on the nodes but Python.
+An engine tells how to run a function on every node, and which process there is the root of the node's tree. The
+measuring code of this package is sent along: nothing but Python has to be installed on the nodes.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ OnEachNode = Callable[[Callable[[], Any]], "list[Any]"]
 
 
 class Nodes:
-    """The probes of one engine. What they found is plain: `name`, `cores`, and `findings` as the sampler's JSON.
+    """The probes of one engine. They give dicts: `name`, `cores`, and `findings` as the sampler's JSON.
 
-    `root`: the process that a node's tree hangs from, as in `_on_node`. `lifeline`: host and port on which the case's
-    process listens, where a root outlives it: a probe connects to it, and ends when the connection does.
+    `root`: the root process of a node's tree, as in `_on_node`. `lifeline`: needed where that process outlives the
+    case: host and port at which the case's process listens. A probe connects to it, and ends with the connection.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Nodes:
         self._started = set(filter(None, self._on_each_node(start)))
 
     def end(self) -> list[dict[str, Any]]:
-        """Close it; gives what was found on each node. One that was lost has no findings."""
+        """Close the window; gives what was found on each node. A lost node has None as findings."""
         finish = on_node(_on_node.finish, self._token, PROBE_SECONDS)
         found = [one for told in self._on_each_node(finish) for one in told]
         lost = self._started - {one["name"] for one in found}
@@ -68,7 +68,7 @@ class Nodes:
 
 
 def on_node(function: Callable[..., T], *args: Any) -> Callable[[], T]:
-    """A call of a function of `_on_node`, which carries that file's text to where it is run."""
+    """A call of a function of `_on_node` that can be sent to a node: it carries the text of that file."""
     source, name = Path(_on_node.__file__).read_text(encoding="utf-8"), function.__name__
 
     def call() -> T:  # nested, so that libraries send its code, not a name to import
@@ -81,7 +81,7 @@ def on_node(function: Callable[..., T], *args: Any) -> Callable[[], T]:
 
 
 def _bundle() -> str:
-    """This package's measuring code as a zip in base64, that Python can import from."""
+    """This package's measuring code, as a zip file that Python can import from, in base64."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as archive:
         for pattern in BUNDLED:
@@ -91,9 +91,9 @@ def _bundle() -> str:
 
 
 def reach(option: str, address: str) -> str:
-    """This machine's own address as the cluster at `address` sees it: a URL, or `host:port`.
+    """Connect to a cluster at `address` (a URL or `host:port`); gives this machine's own address as seen from there.
 
-    It is asked first, since libraries try for minutes to reach a cluster that is not there.
+    To be called before the library connects: that may try for minutes to reach a cluster that is not there.
 
     Raises:
         LayersError: nobody answers there; the text names the `option` that gave the address.
@@ -112,10 +112,10 @@ def open_lifeline(host: str) -> socket.socket:
 
 
 def no_probe(option: str, address: str, error: Exception) -> LayersError:
-    """What is raised where a window could not be opened on all nodes."""
+    """The error where a window could not be opened on all nodes."""
     return LayersError(f"{option}={address}: no probe there: {first_line(error)}")
 
 
 def first_line(error: Exception) -> str:
-    """Of its text, or its name where it has none."""
+    """The first line of its text, or its type where it has none."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

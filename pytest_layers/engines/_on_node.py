@@ -1,8 +1,8 @@
-"""What is run on a node of the user's own cluster, within a process of the engine: starts a probe there, and ends it.
+"""Runs on a node of the user's own cluster, in a process of the engine: starts a probe there, and ends it.
 
-`_nodes.on_node` sends this file to the node as text, so that nothing has to be installed there but Python: it imports
-the standard library alone. What a node's processes hang from, its root, is given as seen from where this runs: `self`,
-`parent`, or the name of a program further up (`java`).
+`_nodes.on_node` sends this file to the node as text. Nothing but Python has to be installed there, so this imports only
+the standard library. The root process of the node's tree is named as seen from the process that runs this: `self`,
+`parent`, or the name of a program above it (`java`).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ PROBE = "from pytest_layers.measure.probe import main; main()"
 
 
 def root_pid(root: str) -> int:
-    """The process that the node's tree hangs from."""
+    """The root process of the node's tree."""
     if root == "parent":
         return os.getppid()
     pid = os.getpid()
@@ -70,7 +70,7 @@ def start(
 
 
 def _run_probe(folder: Path, arguments: list[str]) -> None:
-    """Start a probe, which goes on alone."""
+    """Start a probe, which then runs in the background."""
     code = f"import sys; sys.path.insert(0, {str(folder / 'code.zip')!r}); {PROBE}"
     command = [sys.executable, "-I", "-S", "-c", code, str(folder), *arguments]
     with (folder / "errors").open("wb") as errors:
@@ -78,7 +78,7 @@ def _run_probe(folder: Path, arguments: list[str]) -> None:
 
 
 def finish(token: str, seconds: float) -> list[dict[str, Any]]:
-    """Stop the probes on this host that no other call has stopped; gives what they found."""
+    """Stop the probes on this host that no other call has stopped yet; gives what they found."""
     folders = [folder for folder in _folders(token) if _is_first_to_stop(folder)]
     last = time.monotonic() + seconds
     found = [_fetch(folder, last) for folder in folders]
@@ -98,7 +98,7 @@ def _is_first_to_stop(folder: Path) -> bool:
 
 
 def _fetch(folder: Path, last: float) -> dict[str, Any] | None:
-    """What the probe of this folder found, if it says so in time; removes the folder."""
+    """What the probe of this folder found, or None if that does not come in time; removes the folder."""
     findings = folder / "findings.json"
     found = None
     if _appears(findings, last):

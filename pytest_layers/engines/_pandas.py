@@ -1,4 +1,4 @@
-"""What the engines of the pandas family share: all but how they read."""
+"""Base of the pandas engines, which differ in how they read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class PandasFamily(Engine):
-    """pandas, with one kind of column or another."""
+    """pandas, with one kind of columns or another."""
 
     layer = "classic"
     modules, distribution = ("pandas", "pyarrow"), "pandas"
@@ -37,10 +37,11 @@ class PandasFamily(Engine):
         pd = self.namespace
         if isinstance(frame, pd.Series):
             frame = frame.to_frame()
-        return super().collect(_to_arrow(frame) if isinstance(frame, pd.DataFrame) else frame)
+        return super().collect(to_arrow(frame) if isinstance(frame, pd.DataFrame) else frame)
 
 
-def _to_arrow(frame: Any) -> pa.Table:
+def to_arrow(frame: Any) -> pa.Table:
+    """A pandas frame as an Arrow table, with the named levels of its index as columns before the others."""
     import pyarrow as pa
 
     keyed = any(name is not None for name in frame.index.names)

@@ -1,4 +1,4 @@
-"""What the engines of the Polars family share: all but the engine that runs a lazy frame."""
+"""Base of the Polars engines, which differ in what runs a lazy frame."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class PolarsFamily(Engine):
     install = 'pip install "pytest-layers[polars]"'
 
     runs_on: ClassVar[str]
-    """What `LazyFrame.collect` is told as its engine; the default one changed with Polars 2."""
+    """The `engine` of `LazyFrame.collect`; its default changed with Polars 2."""
 
     @classmethod
     def environment(cls, budget: Budget) -> dict[str, str]:

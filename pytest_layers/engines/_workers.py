@@ -1,4 +1,4 @@
-"""What the engines share whose work is done by worker processes: the case's own, or those of the user's own cluster."""
+"""Base of engines whose work is done by worker processes: started for the case, or of the user's own cluster."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pytest_layers.engines.base import Engine
 
 
 class Workers(Protocol):
-    """Started, or connected to, by the engine's `start`."""
+    """The workers of an engine, which its `start` starts or connects to."""
 
     def begin_window(self) -> None:
-        """Remember counters; on the user's own cluster have probes begin to measure its nodes."""
+        """Remember counters; on the user's own cluster start probes that measure its nodes."""
 
     def end_window(self) -> dict[str, float]:
         """What the library counted in the window."""
@@ -24,13 +24,13 @@ class Workers(Protocol):
 
 
 class WorkersEngine(Engine):
-    """An engine that leaves its windows and its end to the workers."""
+    """An engine that passes windows and its end on to its workers."""
 
     starts_processes = True
     _workers: Workers
 
     def begin_window(self) -> None:
-        """As its workers do."""
+        """Open the window at the workers."""
         self._workers.begin_window()
 
     def end_window(self) -> dict[str, float]:

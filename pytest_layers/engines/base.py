@@ -7,12 +7,12 @@ attributes and asks `obstacle()` and `environment()`; it never imports the libra
    import on;
 2. `start(budget)` imports the library, sets `namespace` (and `session`, where there is one), starts
    what must run;
-3. the plugin warms it up on a tiny table, so that lazy imports and pools are there before the
+3. the plugin warms it up on a tiny table, so that lazy imports and thread pools are not in the
    measured window;
 4. the test uses `scan`, `read` and `collect`; `begin_window()` comes just before its measured
    window, `end_window()` just after;
-5. `stop()` ends what `start` began. It is called also when the test failed; what it misses is
-   killed.
+5. `stop()` ends what `start` started. It is called also when the test failed; processes that it
+   leaves are killed.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Engine:
     distribution: ClassVar[str]
     """PyPI name whose version is reported."""
     install: ClassVar[str]
-    """What mends a missing engine: `pip install "pytest-layers[polars]"`."""
+    """The command that installs it: `pip install "pytest-layers[polars]"`."""
     python_below: ClassVar[tuple[int, int] | None] = None
     """First Python version it does not run on."""
     python_from: ClassVar[tuple[int, int] | None] = None
@@ -61,18 +61,18 @@ class Engine:
     starts_processes: ClassVar[bool] = False
     """Whether it runs outside the process of the test; such engines are not in `--layers=local`."""
     address_setting: ClassVar[str] = ""
-    """The setting that has the address of the user's own cluster, where the engine can use one."""
+    """The field of `Settings` with the address of the user's own cluster, if the engine can use one."""
     max_cores: ClassVar[int | None] = None
-    """Cores it can use at most, whatever it is given: 1 for pandas."""
+    """The most cores it can use: 1 for pandas; None for all that it is given."""
     format: ClassVar[str] = "parquet"
-    """The format it likes best: `parquet`, `arrow` or `hdf5`."""
+    """The format that it reads best: `parquet`, `arrow` or `hdf5`."""
 
     namespace: Any = None
     """The library that user code calls, set by `start`: `polars`, `pyspark.sql` ..."""
     session: Any = None
     """A connection, client or session where the library has one, set by `start`."""
     cores: int = 1
-    """Cores it can use of those that it was given, set before `start`."""
+    """How many of the cores given it can use, set before `start`."""
 
     @classmethod
     def obstacle(cls) -> str | None:
@@ -84,7 +84,7 @@ class Engine:
 
     @classmethod
     def mend(cls) -> str:
-        """What to do about its obstacle: a command to run, or a Python to run it with."""
+        """What removes its obstacle: a command to run, or another Python."""
         if cls._wants_other_python():
             return f"run it with Python {cls._pythons()}"
         return cls.install
@@ -111,7 +111,7 @@ class Engine:
 
     @classmethod
     def usable_cores(cls, cores: int) -> int:
-        """Of `cores` given, how many it can use."""
+        """How many of these cores it can use."""
         return min(cores, cls.max_cores or cores)
 
     @classmethod
@@ -131,7 +131,7 @@ class Engine:
         raise NotImplementedError
 
     def read(self, dataset: Dataset) -> Any:
-        """The data as the library's own frame, read whole; by default what `scan` gives."""
+        """The data as the library's own frame, read into memory; by default what `scan` gives."""
         return self.scan(dataset)
 
     def collect(self, frame: Any) -> pa.Table:
@@ -152,14 +152,14 @@ class Engine:
     def begin_window(self) -> None:
         """The measured window is about to open: settle down, and remember where counters stand.
 
-        What it costs is not measured. By default there is nothing to do.
+        The time that this takes is not measured. By default there is nothing to do.
         """
 
     def end_window(self) -> dict[str, float]:
-        """What the library itself knows of the window that has just closed, by name.
+        """The library's own figures for the window that has just closed, by name.
 
         Names end in their unit: `spilled_bytes` (which `max_spill` judges), `shuffle_bytes`,
-        `object_store_peak_bytes`. What it costs is not measured. By default nothing is known.
+        `object_store_peak_bytes`. The time that this takes is not measured. By default there are none.
         """
         return {}
 
@@ -171,10 +171,10 @@ class Engine:
         return []
 
     def stop(self) -> None:
-        """End what `start` began; does nothing when called again."""
+        """End what `start` started; does nothing when called again."""
 
     def open_with(self, dataset: Dataset, **readers: Callable[[list[str]], Any]) -> Any:
-        """What the reader named like the data set's format makes of its paths.
+        """Open a data set with the reader for its format; gives what the reader returns.
 
         Raises:
             LayersError: there is no such reader; the text names the formats that have one.

@@ -1,4 +1,4 @@
-"""The engines there are, and those that were asked for. Looks at classes, imports no library."""
+"""All engines, and the selection by `--layers`. Looks at the engines' classes only, imports no library."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 WORDS = ("all", "installed", "local")
-"""What may be asked for beside layers and engines."""
+"""What may be asked for besides layers and engines."""
 
 _HOOK = "pytest_layers_engines"
 _ATTRIBUTES = ("name", "layer", "modules", "distribution", "install")
@@ -26,7 +26,7 @@ class Choice:
 
     engine: type[Engine]
     named: bool
-    """Whether by its own name, not by that of its layer or a word."""
+    """Whether it was asked for by its own name, not by that of its layer or one of `WORDS`."""
     obstacle: str | None
     """Why it can't run here, if it can't."""
 
@@ -38,11 +38,11 @@ class Listed:
     name: str
     layer: str
     version: str | None
-    """Of its distribution, where that is installed."""
+    """The version of its distribution, if that is installed."""
     obstacle: str | None
     """Why it can't run here, or None where it can."""
     install: str
-    """What to do about the obstacle."""
+    """What removes the obstacle."""
 
 
 class Catalog:
@@ -139,7 +139,7 @@ def build(found: Iterable[tuple[str, object]]) -> Catalog:
 
 
 def skip_reason(engine: type[Engine]) -> str | None:
-    """Why an engine can't run here and what mends that, in one line; None where it can."""
+    """Why an engine can't run here and what helps, in one line; None where it can."""
     obstacle = engine.obstacle()
     return f"{obstacle}; {engine.mend()}" if obstacle else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines._dask import DaskWorkers
-from pytest_layers.engines._pandas import _to_arrow
+from pytest_layers.engines._pandas import to_arrow
 from pytest_layers.engines._workers import WorkersEngine
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Dask(WorkersEngine):
             frame = _tabular(frame.compute())
         if isinstance(frame, pd.Series):
             frame = frame.to_frame()
-        return super().collect(_to_arrow(frame) if isinstance(frame, pd.DataFrame) else frame)
+        return super().collect(to_arrow(frame) if isinstance(frame, pd.DataFrame) else frame)
 
     def _read_parquet(self, paths: list[str]) -> Any:
         return self.namespace.read_parquet(

@@ -1,4 +1,4 @@
-"""Arrow tables between engines and tests: files in, plain tables out. Imports Arrow late."""
+"""Arrow tables between engines and tests: Arrow files, and results with plain types. Imports Arrow when called."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def mapped(paths: list[str]) -> pads.Dataset:
 
 
 def speaks_arrow(frame: Any) -> bool:
-    """Whether it hands out rows by Arrow's C interface; so do columns, but without names."""
+    """Whether it gives rows by Arrow's C interface. A single column does too, but has no name."""
     import pyarrow as pa
 
     return hasattr(frame, "__arrow_c_stream__") and not isinstance(frame, pa.ChunkedArray)
 
 
 def plain(frame: Any) -> pa.Table:
-    """Rows that speak Arrow as a table, with one type per kind of value, so that engines compare.
+    """A table with one Arrow type for each kind of value, so that results of engines can be compared.
 
-    Text is `string`, bytes are `binary`, lists are `list`, dictionaries are spelled out, and the schema's
-    metadata is gone. Columns that are so already are not copied.
+    Text is `string`, bytes are `binary`, lists are `list`; dictionaries are decoded, the schema's metadata is
+    dropped. Columns that have such a type already are not copied.
     """
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""Where a case is stopped: at its hard limit, and at lines drawn by its ceilings and by what the machine can spare."""
+"""When a case is stopped for its memory: at its hard limit, far past a ceiling, or before the machine runs out."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pytest_layers.measure import machine
 from pytest_layers.measure.sampler import ALLOCATION_BYTES_PER_SECOND, Sampler
 
 SPARE_CHECK_SECONDS = (0.05, 1.0)
-"""Between two looks at what the machine can spare: seldom while there is plenty."""
+"""Shortest and longest time between two looks at what the machine can spare: seldom while there is plenty."""
 
 
 class Brake:
-    """The lines of one case; `sampler.stop_bytes` is kept at the nearest."""
+    """The stop lines of one case: footprints at which it is stopped. `sampler.stop_bytes` is kept at the lowest."""
 
     def __init__(
         self, sampler: Sampler, *, reserve_bytes: int = 0, hard_limit_bytes: int = 0
@@ -25,21 +25,21 @@ class Brake:
         self._in_window = False
 
     def draw(self, *, growth_bytes: int | None, total_bytes: int | None) -> None:
-        """The lines of a case's ceilings; None where there is none."""
+        """Set the lines of the case's ceilings; None where there is none."""
         self._growth_bytes, self._total_bytes = growth_bytes, total_bytes
         self.set()
 
     def window(self, *, is_open: bool) -> None:
-        """Whether the line of growth holds: it counts from the footprint when the window began."""
+        """Tell whether the window is open: the line on growth, counted from its start, holds only then."""
         self._in_window = is_open
         self.set()
 
     def set(self) -> None:
-        """Find the nearest line: the growth's within the window, the others always."""
+        """Tell the sampler the lowest line."""
         self._sampler.stop_bytes = min(self._lines().values(), default=None)
 
     def _lines(self) -> dict[str, int]:
-        """The nearest line of each kind, by whose it is."""
+        """The lines that hold now, by their reasons: `hard_limit`, `memory` (the ceilings' lowest) and `machine`."""
         ceilings = [self._total_bytes]
         if self._in_window and self._growth_bytes is not None:
             ceilings.append(self._growth_bytes + self._sampler.base_bytes)
@@ -49,10 +49,10 @@ class Brake:
             "memory": nearest,
             "machine": self._machine_bytes,
         }
-        return {whose: line for whose, line in lines.items() if line is not None}
+        return {why: line for why, line in lines.items() if line is not None}
 
     def look_at_machine(self, now: float) -> None:
-        """What the machine can spare besides this case is a line too; looked at when it is due."""
+        """Draw the line of what the machine can spare, if it is time to look again."""
         if now < self._spare_due:
             return
         spare = machine.memory_spare_bytes() - self._reserve_bytes
@@ -63,7 +63,7 @@ class Brake:
         self._spare_due = now + min(latest, max(soonest, ahead))
 
     def passed(self) -> tuple[str, int] | None:
-        """The line that the footprint is past, by whose it is: `hard_limit`, `memory` or `machine`; None within it."""
+        """The reason and the bytes of the lowest line, if the footprint is past it; else None."""
         line = self._sampler.stop_bytes
         if line is None or self._sampler.footprint_bytes <= line:
             return None

@@ -1,4 +1,4 @@
-"""A case's own process: started in a session of its own, with a wire to its supervisor."""
+"""Starts a case's own process (the child): in a session of its own, with a wire to its supervisor."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class CaseProcess:
     wire_in: int
     wire_out: int
     output: int = -1
-    """What it prints past pytest's capture, where that is captured."""
+    """The pipe of what it prints past pytest's capture; -1 where it prints to the terminal."""
 
     @property
     def pid(self) -> int:
@@ -31,7 +31,7 @@ class CaseProcess:
         return self.process.pid
 
     def has_ended(self) -> bool:
-        """Whether it is over; on Linux it is left to be waited for, which keeps its number from being another's."""
+        """Whether it has ended. On Linux it is not waited for yet, so that its pid can't become another process's."""
         if not EXACT:
             return self.process.poll() is not None
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -62,12 +62,12 @@ def start(job: Job, cgroup: Cgroup | None) -> CaseProcess:
 
 
 def _prepared(job: Job, cgroup: Cgroup | None) -> dict[str, Any]:
-    """What `subprocess.Popen` runs before it; Windows can't."""
+    """The argument of `subprocess.Popen` that prepares the process; Windows has none."""
     return {} if sys.platform == "win32" else {"preexec_fn": lambda: _prepare(job, cgroup)}
 
 
 def _prepare(job: Job, cgroup: Cgroup | None) -> None:
-    """In the child before exec: its cgroup, its cores, and no core dump from a test that aborts."""
+    """In the child before exec: enter its cgroup, hold it to its cores, forbid core dumps."""
     kernel.end_with_parent()
     if cgroup is not None:
         cgroup.enter()

@@ -1,7 +1,7 @@
-"""A memory cgroup of one case's own, in which the kernel keeps a hard limit: cgroup v2, or v1's memory controller.
+"""A memory cgroup for one case, by which the kernel keeps its hard limit: cgroup v2, or v1's memory controller.
 
-Made only below a cgroup that was handed over to this user: one that bears systemd's mark of delegation, or that is the
-user's while the one above it is not. As root, to whom all is writable, the mark alone tells
+It is made only below a cgroup that was delegated to this user: one that has systemd's mark of delegation, or that
+belongs to the user while its parent does not. For root, who may write anywhere, only the mark counts
 (systemd.resource-control(5), Delegate=; kernel documentation, admin-guide/cgroup-v2, "Delegation").
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 MARKS = ("user.delegate", "trusted.delegate")
 REMOVAL_SECONDS = 2.0
-"""For the kernel to let go of processes that were killed."""
+"""For killed processes to be gone from it."""
 
 
 class Cgroup:
@@ -35,7 +35,7 @@ class Cgroup:
         return str(pid) in (self._folder / "cgroup.procs").read_text().split()
 
     def new_kills(self) -> int:
-        """Processes that the kernel killed in it for want of memory since this was asked last."""
+        """How many processes the kernel killed in it for lack of memory since the last call."""
         before, self._told_kills = self._told_kills, self._kills()
         return self._told_kills - before
 
@@ -58,7 +58,7 @@ class Cgroup:
 
 
 def make(above: Iterable[Path], supervisor: int, limit_bytes: int) -> Cgroup | None:
-    """The cgroup of a case, with its limit; None where none of those above was handed over, or it can't be made there.
+    """Make the cgroup of a case, with its limit; None where none `above` is delegated, or it can't be made.
 
     `above`: the cgroups that this process is in, from its own up.
     """
@@ -86,7 +86,7 @@ def _folder_in(parent: Path, supervisor: int) -> Path:
 
 
 def _handed_over(above: Iterable[Path]) -> Path | None:
-    """The nearest cgroup below which this user may make others."""
+    """The nearest cgroup that is delegated to this user."""
     return next((folder for folder in above if folder.is_dir() and _is_handed_over(folder)), None)
 
 

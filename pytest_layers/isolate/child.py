@@ -1,4 +1,4 @@
-"""The plugin's face inside the process of a case: run one test, mark its window, send its reports."""
+"""The plugin in a case's own process: runs one test, marks its window, sends its reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_layers import state
 from pytest_layers.engines.base import Engine
 from pytest_layers.errors import ChildFailed
 from pytest_layers.isolate import pipes
-from pytest_layers.isolate.answer import Answering, Team
+from pytest_layers.isolate.stack_responder import StackResponder, Team
 from pytest_layers.isolate.wire import Decoder, encode, write_all
 from pytest_layers.measure.life import UNTOLD_BYTES
 
@@ -28,7 +28,7 @@ if sys.platform != "win32":
 NAME = "layers-child"
 """The plugin's name in the child's plugin manager."""
 REPORTER = "terminalreporter"
-"""Under this name other plugins look for what writes to the terminal."""
+"""The name by which other plugins look for the terminal reporter."""
 
 NO_TERMINAL = (
     "a case's own process has no terminal for a debugger; use --pdb, or --layers-isolation=none"
@@ -67,56 +67,56 @@ _PARENT_ONLY: dict[str, Any] = {
 """Options of pytest and common plugins that belong to the session as a whole, and what switches them off."""
 
 _PARENT_ONLY_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
-"""They keep what happened for the next run: the parent does that."""
+"""They remember results for the next run, which the parent does."""
 
 
 class Wire:
-    """The window, as the supervisor measures it: each mark waits for its answer."""
+    """The child's ends of the wire: marks the window, as `state.Window` has it. Each mark waits for the supervisor."""
 
     def __init__(self, read: int, write: int) -> None:
         self._read, self._write = read, write
         self._decoder = Decoder()
         self._owner = getpid()
         self._engine: Engine | None = None
-        self._answering = Answering()
+        self._stack_responder = StackResponder()
 
     def send(self, kind: str, **fields: Any) -> None:
-        """One message to the supervisor, who hands on what is not for it. A fork of the test's process has no say.
+        """Send one message to the supervisor, or through it to pytest. In a fork of the test's process do nothing.
 
-        On a line of its own, whatever the test may have written into the pipe.
+        It is on a line of its own, whatever the test may have written into the pipe.
         """
         if getpid() == self._owner:
             write_all(self._write, b"\n" + encode(kind, **fields))
 
-    def say_where(self, roots: Sequence[str]) -> None:
-        """From the next window on: which line of the code in these folders runs; none where empty."""
-        self._answering.team = Team(tuple(roots))
+    def set_team_folders(self, roots: Sequence[str]) -> None:
+        """From the next window on, tell which line of the code in these folders runs; nothing where there are none."""
+        self._stack_responder.team = Team(tuple(roots))
 
     def ready(self) -> None:
-        """An engine that is to be kept has started: what it holds now is its own."""
+        """An engine that is to be kept has started: its footprint is read now."""
         self._mark("ready")
 
     def begin(self) -> None:
-        """From now on."""
+        """Open the window."""
         if self._engine is not None and getpid() == self._owner:
             self._engine.begin_window()
-        self._mark("begin", answers=self._answering.begin())
+        self._mark("begin", answers=self._stack_responder.begin())
 
     def end(self) -> None:
-        """Until now."""
+        """Close the window, and send the engine's own figures."""
         self._mark("end")
-        self._answering.end()
+        self._stack_responder.end()
         if self._engine is not None and getpid() == self._owner:
             figures = self._engine.end_window()
             self.send("native", figures=figures, nodes=self._engine.nodes())
 
     def rest(self) -> str | None:
-        """Wait for another test to run; gives its node id, or None when there is none."""
+        """Wait for another test; gives its node id, or None when there is none."""
         self.send("rest")
         while data := read(self._read, 65536):
             for line in self._decoder.feed(data):
                 message = loads(line)
-                self.say_where(message["roots"])
+                self.set_team_folders(message["roots"])
                 return str(message["nodeid"])
         return None
 
@@ -133,12 +133,14 @@ class Wire:
         self.send("progress", what=what, done=done, total=total)
 
     def start_again(self, reason: str) -> NoReturn:
-        """Have the case started anew, for it is spoilt; ends this test."""
+        """Ask for a restart of the case, and skip the rest of this test."""
         self.send("again", reason=reason)
         pytest.skip(reason)
 
     def _mark(self, kind: str, **fields: Any) -> None:
-        with contextlib.suppress(*pipes.CLOSED):  # the answer will not come either
+        with contextlib.suppress(
+            *pipes.CLOSED
+        ):  # waiting for the answer fails then, with a better message
             self.send(kind, usage=_usage_of_children(), **fields)
         while getpid() == self._owner and not self._answer():
             pass
@@ -151,7 +153,7 @@ class Wire:
 
 
 def _usage_of_children() -> dict[str, float]:
-    """Of those that ended and were waited for, as far as the system tells: Windows does not."""
+    """What children that ended and were waited for took; Windows does not tell."""
     if sys.platform == "win32":
         return {"largest_bytes": UNTOLD_BYTES}
     usage = getrusage(RUSAGE_CHILDREN)
@@ -164,7 +166,7 @@ def _usage_of_children() -> dict[str, float]:
 
 @contextlib.contextmanager
 def inside(window: state.Window) -> Iterator[None]:
-    """Within the window, also where the test fails."""
+    """Open the window for the `with` block; close it also where the test fails."""
     window.begin()
     try:
         yield
@@ -173,7 +175,7 @@ def inside(window: state.Window) -> Iterator[None]:
 
 
 class ChildSide:
-    """Registered in the child in place of what the plugin does in the parent."""
+    """The hooks that run the case in its child."""
 
     def __init__(self, nodeid: str, files: list[str], wire: Wire, temp_dir: Path) -> None:
         self._nodeid = nodeid
@@ -185,13 +187,15 @@ class ChildSide:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_cmdline_main(self, config: pytest.Config) -> None:
-        """Only this test, and nothing that belongs to the session as a whole."""
+        """Select this test only, and switch off what belongs to the session as a whole."""
         here = config.invocation_params.dir
         config.args[:] = [_seen_from(here, one) for one in self._files or [self._nodeid]]
         for name, value in _PARENT_ONLY.items():
             if hasattr(config.option, name):
                 setattr(config.option, name, value)
-        config.option.basetemp = str(self._temp_dir / "pytest")  # the session's is emptied by use
+        config.option.basetemp = str(
+            self._temp_dir / "pytest"
+        )  # pytest empties it on first use: not the session's
         if config.pluginmanager.hasplugin("terminal"):
             self._terminal = config.pluginmanager.unregister(name="terminal")
             self._mute = _Mute(config)
@@ -201,19 +205,19 @@ class ChildSide:
         config.stash[state.KEEPS] = bool(self._files)
 
     def pytest_plugin_registered(self, plugin: object, manager: pytest.PytestPluginManager) -> None:
-        """The reporters that plugins put in the place of the terminal's are mute too."""
+        """Mute reporters too that other plugins register in place of the terminal's."""
         if self._mute not in (None, plugin) and manager.get_name(plugin) == REPORTER:
             manager.unregister(plugin)
             manager.register(self._mute, REPORTER)
 
     @pytest.hookimpl(trylast=True)
     def pytest_report_teststatus(self, report: pytest.TestReport) -> Any:
-        """What the terminal's plugin would say: others ask for it too."""
+        """Answer as the terminal's plugin would: other plugins ask for it too."""
         return self._terminal and self._terminal.pytest_report_teststatus(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        """Leave to the parent what is kept for the next run."""
+        """Switch off plugins that remember results for the next run."""
         for name in _PARENT_ONLY_PLUGINS:
             with contextlib.suppress(AssertionError, ValueError):
                 config.pluginmanager.unregister(name=name)
@@ -222,24 +226,24 @@ class ChildSide:
     def pytest_collection_modifyitems(
         self, items: list[pytest.Item]
     ) -> Generator[None, None, None]:
-        """Which tests a session is to run was settled in the parent: here a share would be one of a single test."""
+        """Undo what plugins select: the parent has chosen, and a shard of a single test may be none."""
         there = list(items)
         yield
         items[:] = there
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """What could be collected in the parent and not here."""
+        """Report what could be collected in the parent, but not here."""
         if report.failed:
             self._wire.send("collect_error", text=str(report.longreprtext))
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """What was collected in the parent and is not there here, as pytest tells it of a name."""
+        """Fail where the test was collected in the parent, but not here, as pytest does for a wrong node id."""
         if not session.items and not session.testsfailed:
             raise _no_such(self._nodeid)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
-        """Run one test after the other as they are asked for, where the engine is kept for them."""
+        """With a kept engine, run one test after another as the parent asks for them."""
         if not self._files or session.testsfailed:
             return None
         items = {state.full_id(item): item for item in session.items}
@@ -266,15 +270,15 @@ class ChildSide:
             pytest.fail(NO_TERMINAL, pytrace=False)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """A report, in pytest's own form."""
+        """Send a report, serialised by pytest itself."""
         hook = self._config_hook
-        # Where pytest fails a test for its subtests: the parent's pytest knows nothing of them.
+        # In this hook pytest fails a test for its subtests, which the parent's pytest knows nothing of.
         hook.pytest_report_teststatus(report=report, config=self._config)
         data = hook.pytest_report_to_serializable(config=self._config, report=report)
         self._wire.send("report", report=data)
 
     def pytest_sessionstart(self, session: pytest.Session) -> None:
-        """Remember what the reports are made with."""
+        """Remember the configuration, which is needed to serialise reports."""
         self._config = session.config
         self._config_hook = session.config.hook
 
@@ -285,9 +289,9 @@ class ChildSide:
         nodeid: str,
         location: tuple[str, int, str] | None,
     ) -> None:
-        """A warning of the test, as text: its class may live in an engine.
+        """Send a warning of the test as text: the parent may not have its class, as where it is an engine's.
 
-        Those of configuration and collection are met in the parent too.
+        Warnings of configuration and collection come up in the parent anyway.
         """
         if when != "runtest":
             return
@@ -303,7 +307,7 @@ class ChildSide:
         )
 
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
-        """`pytest.exit()` in a test ends the whole session; so does an interrupt."""
+        """Report `pytest.exit()` in a test, or an interrupt: both end the whole session."""
         self._wire.send(
             "exit",
             reason=str(excinfo.value) or excinfo.typename,
@@ -311,19 +315,19 @@ class ChildSide:
         )
 
     def pytest_internalerror(self, excrepr: object) -> None:
-        """A plugin broke: the text goes where the parent finds it."""
+        """A plugin failed: print the text, the end of which goes to the parent."""
         sys.stderr.write(f"{excrepr}\n")
 
     def pytest_sessionfinish(self) -> None:
-        """All reports are sent."""
+        """Say that all reports are sent."""
         self._wire.send("done")
 
 
 def main() -> NoReturn:
-    """Run the job in the file `sys.argv[1]`; the two ends of the wire follow it."""
+    """Run the job in the file `sys.argv[1]`; the next two arguments are the ends of the wire."""
     job = loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     wire = Wire(pipes.take(int(sys.argv[2])), pipes.take(int(sys.argv[3])))
-    wire.say_where(job["roots"])
+    wire.set_team_folders(job["roots"])
     sys.argv[:] = [job["program"], *job["args"]]
     side = ChildSide(job["nodeid"], job["files"], wire, Path(job["temp_dir"]))
     status = pytest.main(job["args"], plugins=[_Named(side)])
@@ -331,7 +335,7 @@ def main() -> NoReturn:
 
 
 class _Mute:
-    """In the place of the terminal's reporter: what plugins write to that goes nowhere, and it hears no hooks."""
+    """Stands in for the terminal reporter: what plugins write to it goes nowhere, and it has no hooks."""
 
     def __init__(self, config: pytest.Config) -> None:
         nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
@@ -342,7 +346,7 @@ class _Mute:
 
 
 class _Named:
-    """Registers the child's side under its name, which a plugin handed to `pytest.main` does not get."""
+    """Registers the child's side under its name: plugins handed to `pytest.main` get none."""
 
     def __init__(self, side: ChildSide) -> None:
         self._side = side
@@ -353,7 +357,7 @@ class _Named:
 
 
 def _seen_from(here: Path, nodeid: str) -> str:
-    """The same from a folder that its file lies in: pytest takes a `[` in the name of a folder for a parameter's."""
+    """The node id relative to `here`, if it lies there: pytest takes a `[` in a folder's name for a parameter."""
     file, separator, rest = nodeid.partition("::")
     path = Path(file)
     return f"{path.relative_to(here) if path.is_relative_to(here) else path}{separator}{rest}"

@@ -1,4 +1,4 @@
-"""The hard limit of one case: all the memory that it has, kept by the kernel where it can, else by its supervisor."""
+"""The hard limit on all memory of a case: kept by the kernel where there can be a cgroup, else by the supervisor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_layers.measure import machine
 
 
 class HardLimit:
-    """Who keeps it, and what came of it."""
+    """Whether the kernel or the supervisor keeps the limit, and how many processes were killed at it."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
@@ -28,7 +28,7 @@ class HardLimit:
             self.remove()
 
     def told(self) -> dict[str, Any] | None:
-        """For pytest: the limit, who keeps it, and how many processes the kernel killed since this was told last."""
+        """For pytest: the limit, who keeps it, and how many processes the kernel killed since the last call."""
         if not self._limit_bytes:
             return None
         kept_by = "kernel" if self.cgroup else "supervisor"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pytest_layers.measure.sampler import SHARE
 
 EXIT_SECONDS = 10.0
-"""For a process to end after its last word: threads of the test may go on for ever."""
+"""For a child to end after its last message: threads of the test may go on for ever."""
 
 
 @dataclass(frozen=True)
@@ -20,15 +20,15 @@ class Job:
     spill_dir: str = ""
     """Where an engine writes what memory does not hold."""
     command: tuple[str, ...] = ()
-    """Gets the two ends of its wire as last arguments."""
+    """Of the child; the two ends of its wire are added as last arguments."""
     environment: dict[str, str] | None = None
     folder: str = "."
     cores: tuple[int, ...] = ()
     """Cores to run on; all where empty."""
     timeout_seconds: float = 0.0
-    """None where 0."""
+    """No timeout where 0."""
     attach: int = 0
-    """Measure this process, which is not ours to start or end, by the wire in `attach_wire`."""
+    """The pid of a process that is only measured, neither started nor ended; it marks its window by `attach_wire`."""
     attach_wire: tuple[int, ...] = ()
     output: tuple[int, ...] = ()
     """Descriptors for the child's standard output and error; captured where empty."""
@@ -37,10 +37,10 @@ class Job:
     hard_limit_bytes: int = 0
     """All the memory that the case has, from its start on; no limit where 0."""
     share: float = SHARE
-    """Of one core, for reading."""
+    """Of one core, that sampling may take."""
     exit_seconds: float = EXIT_SECONDS
 
     def handed_on(self, change: Callable[[int], int]) -> Job:
-        """The same with every descriptor changed, for another process."""
+        """The same job with each descriptor as `change` gives it, for another process."""
         output, wire = (tuple(map(change, some)) for some in (self.output, self.attach_wire))
         return replace(self, output=output, attach_wire=wire)

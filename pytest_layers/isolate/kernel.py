@@ -1,6 +1,6 @@
-"""What is asked of the kernel for a supervisor and for its case (prctl(2), sched(7), getrlimit(2)).
+"""What a supervisor asks of the kernel for itself and its case (prctl(2), sched(7), getrlimit(2)).
 
-Asked of Linux alone; on other systems the case is read as it can be, and kept together by what was seen of it.
+Only Linux knows most of it. On other systems processes of the case are found by what was seen of them.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ _SUBREAPER = 36
 
 
 def adopt_orphans() -> None:
-    """Processes of the case whose parents end become children of this process."""
+    """Make processes of the case whose parents end children of this process."""
     _prctl(_SUBREAPER, 1)
 
 
 def end_with_parent() -> None:
-    """This process is killed when the one that started it ends."""
+    """Have this process killed when the one that started it ends."""
     _prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def wake_on_time() -> None:
-    """Short sleeps end in time: the kernel does not put off this process's timers to join them with others."""
+    """Have short sleeps end on time: the kernel is not to delay this process's timers to join them with others."""
     _prctl(_TIMER_SLACK, 1000)
 
 
@@ -52,7 +52,7 @@ def ask_for_promptness() -> None:
 
 
 def raise_file_limit() -> None:
-    """One descriptor a thread is kept open: as many as we may have."""
+    """Allow this process as many open files as it may have: the sampler keeps one for every thread."""
     if sys.platform == "win32":
         return
     import resource
@@ -63,7 +63,7 @@ def raise_file_limit() -> None:
 
 
 def forbid_core_dumps() -> None:
-    """A test that aborts leaves no dump behind."""
+    """Have a test that aborts leave no core dump."""
     if sys.platform == "win32":
         return
     import resource

@@ -1,4 +1,4 @@
-"""The parent's side: start a supervisor for one case and give its messages as they come."""
+"""The parent's side: starts a supervisor for one case, and yields its messages as they come."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ _CHILD = (
     "sys.path[:] = json.loads(pathlib.Path(sys.argv[1]).read_text())['sys_path']; "
     "from pytest_layers.isolate.child import main; main()"
 )
-"""The folder of the run is kept off the path until the job says what the parent's was: a file named like a module of
-the standard library may lie there."""
+"""The working folder is kept off `sys.path` until the job says what the parent's path was: a file there may be named
+like a module of the standard library."""
 
 END_SECONDS = 30.0
-"""For a supervisor to end its tree."""
+"""For a supervisor to end the processes of its case."""
 
 
 def child_command(
@@ -49,10 +49,10 @@ def child_command(
     files: Sequence[str] = (),
     roots: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """The command that runs one test in a fresh interpreter with this one's flags, path and arguments.
+    """The command that runs one test in a fresh interpreter, with this one's flags, path and arguments.
 
-    Where `files` are named, it collects them, and waits for further tests out of them. Of the code in the folders
-    `roots` it says which line runs when it matters.
+    With `files`, these are collected, and after the test the child waits for further ones out of them. `roots` are the
+    folders of the team's code, of which the child tells the supervisor what line runs.
     """
     job = {
         "nodeid": nodeid,
@@ -65,7 +65,7 @@ def child_command(
     }
     # As multiprocessing does: -W, -X and -O of this interpreter hold in the child too.
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined] # noqa: SLF001
-    # In a file, for an argument has 128 KiB at most, less than pytest may have been given.
+    # In a file: one argument has 128 KiB at most, and pytest may have been given more.
     written = temp_dir / "job.json"
     written.write_text(json.dumps(job), encoding="utf-8")
     return (sys.executable, *flags, "-c", _CHILD, str(written))
@@ -78,10 +78,10 @@ def make_temp_dir() -> Path:
 
 @contextlib.contextmanager
 def case_folder() -> Iterator[Path]:
-    """The folder of a case that is set up meanwhile; nothing of it is left where that fails.
+    """Make the folder of a case, which is set up inside the `with` block; it is removed again if that fails.
 
     Raises:
-        ChildFailed: it can't be made, or written to, as where the disk is full.
+        ChildFailed: the folder can't be made or written to, for instance because the disk is full.
     """
     with contextlib.ExitStack() as undo:
         try:
@@ -119,7 +119,7 @@ class Supervised:
         return self
 
     def send(self, message: Message) -> None:
-        """One line to the supervisor; passed over when it has ended."""
+        """Send one line to the supervisor; does nothing when it has ended."""
         assert self._process.stdin is not None
         with contextlib.suppress(*pipes.CLOSED):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
@@ -130,11 +130,11 @@ class Supervised:
         self.send(json.loads(encode("stop_at", growth_bytes=growth_bytes, total_bytes=total_bytes)))
 
     def run(self, nodeid: str, roots: Sequence[str]) -> None:
-        """Have a child that is at rest run another test; `roots` as in `child_command`."""
+        """Have a waiting child run another test; `roots` as in `child_command`."""
         self.send(json.loads(encode("run", nodeid=nodeid, roots=roots)))
 
     def messages(self) -> Iterator[Message]:
-        """All messages up to and with `ended`, or `rested` where the child waits for another test.
+        """All messages up to and including `ended`, or `rested` where the child waits for another test.
 
         Raises:
             ChildFailed: the supervisor itself could not work.
@@ -150,9 +150,9 @@ class Supervised:
         raise ChildFailed(self._why_early())
 
     def _read(self) -> bytes:
-        """The next piece; a supervisor that is silent past the case's timeout will never speak again.
+        """The next piece of output. A supervisor that is silent well past the case's timeout hangs, and is killed.
 
-        Where there is no `poll` (Windows) it is trusted to.
+        Without `poll` (Windows) there is no such check.
         """
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
@@ -180,8 +180,8 @@ class Supervised:
     ) -> None:
         """Have it end the case, and wait until nothing is left.
 
-        It is told, for a fork of this process may hold its input open; not where it has ended, for a test module may
-        have given SIGPIPE its default back, which ends who writes then.
+        It is told to close: closing its input is not enough if a fork of this process holds that open. Nothing is sent
+        to one that has ended: a test module may have restored the default of SIGPIPE, which would end this process.
         """
         if not self._has_ended:
             self.send(json.loads(encode("close")))
@@ -198,7 +198,7 @@ class Supervised:
             self._clean_up()
 
     def _clean_up(self) -> None:
-        """What a supervisor that was killed could not do: end what names the case's folder, and remove that."""
+        """Do what a killed supervisor could not: end the processes of the case, and remove its folder and cgroup."""
         tree.end_tagged(self._job.temp_dir)
         shutil.rmtree(self._job.temp_dir, ignore_errors=True)
         if self._job.hard_limit_bytes:

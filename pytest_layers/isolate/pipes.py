@@ -1,4 +1,4 @@
-"""Pipes between pytest, supervisor and child: handed on by number, and listened to several at a time."""
+"""Pipes between pytest, supervisor and child: passed on to started processes, and read several at a time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pytest_layers.measure.host import EXACT
 
 PIECE_BYTES = 65536
 CLOSED: tuple[type[OSError], ...] = (OSError,) if sys.platform == "win32" else (BrokenPipeError,)
-"""What writing raises where nobody reads any more: on Windows EINVAL, which has no class of its own."""
+"""Raised on writing to a pipe that nobody reads any more; on Windows EINVAL, which has no class of its own."""
 
 
 def lend(descriptor: int) -> int:
-    """The number by which a process that is started with `inherited` finds it: on Windows that of its handle."""
+    """Prepare a descriptor for a process started with `inherited`; gives its number there (on Windows a handle)."""
     if sys.platform == "win32":
         import msvcrt
 
@@ -29,9 +29,9 @@ def lend(descriptor: int) -> int:
 
 
 def take(number: int) -> int:
-    """The descriptor of a number that was lent; what this process starts does not have it.
+    """The descriptor for a number that `lend` gave; processes that this one starts do not inherit it.
 
-    A low one where that may be had: `select` takes none from 1,024 on.
+    It is duplicated to get a low one, as `select` takes none above 1,023.
     """
     if sys.platform == "win32":
         import msvcrt
@@ -44,14 +44,14 @@ def take(number: int) -> int:
 
 
 def inherited(descriptors: Sequence[int]) -> dict[str, Any]:
-    """How `subprocess.Popen` is to start a process that these are lent to."""
+    """Arguments of `subprocess.Popen` for a process that is to have these descriptors."""
     if sys.platform == "win32":
         return {"close_fds": False, "creationflags": 0x00000200}  # CREATE_NEW_PROCESS_GROUP
     return {"pass_fds": tuple(descriptors), "start_new_session": True}
 
 
 class Inbox:
-    """What comes in by pipes."""
+    """Reads from several pipes, by `select`."""
 
     def __init__(self) -> None:
         self._open: list[int] = []
@@ -65,13 +65,13 @@ class Inbox:
         self._open.remove(descriptor)
 
     def wait(self, seconds: float) -> list[tuple[int, bytes]]:
-        """What came by each pipe; nothing if none came for `seconds`. An empty piece is the end of its pipe."""
+        """The pieces that came, with their pipes; none after `seconds` of silence. An empty piece is a pipe's end."""
         ready, _, _ = select.select(self._open, [], [], seconds)
         return [(descriptor, os.read(descriptor, PIECE_BYTES)) for descriptor in ready]
 
 
 class ThreadedInbox(Inbox):
-    """The same where `select` takes no pipes, as on Windows: a thread reads each."""
+    """Reads each pipe in a thread: on Windows `select` takes no pipes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,5 +101,5 @@ class ThreadedInbox(Inbox):
 
 
 def inbox() -> Inbox:
-    """One for this system."""
+    """An inbox that works on this system."""
     return Inbox() if EXACT else ThreadedInbox()

@@ -1,8 +1,8 @@
 """The supervisor: a small process between pytest and one case.
 
-It starts the case's process in a session of its own, adopts its orphans, samples the tree from outside, stops a
-runaway, and ends everything when the case ends, or when pytest itself is gone, even by SIGKILL. Standard library
-alone, so that it starts in tens of milliseconds.
+It starts the case's process in a session of its own, adopts its orphans, samples the process tree from outside, stops
+a runaway, and ends everything when the case ends or pytest itself is gone, even by SIGKILL. It uses the standard
+library alone, so that it starts within tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pytest_layers.isolate import case_process, kernel, pipes
 from pytest_layers.isolate.brake import Brake
 from pytest_layers.isolate.hard_limit import HardLimit
 from pytest_layers.isolate.job import Job
-from pytest_layers.isolate.where import Where
+from pytest_layers.isolate.stack_sampler import StackSampler
 from pytest_layers.isolate.wire import Decoder, decode, encode, kind_of, write_all
 from pytest_layers.measure import machine, tree
 from pytest_layers.measure.host import EXACT
@@ -32,11 +32,11 @@ from pytest_layers.records import from_json, to_json
 CONTROL, OUT = 0, 1
 TAIL_BYTES = 64 * 1024
 REST_SECONDS = 0.1
-"""For how long a child that goes on to another test is watched at rest."""
+"""How long a child that waits for another test is watched at rest."""
 DUMP_SECONDS = 2.0
 """For a timed-out process to print its stacks."""
 DRAIN_SECONDS = 0.05
-"""For the end of a pipe to come when its writers are gone: more than the threads need where those read."""
+"""For the end of a pipe to be seen when its writers are gone; more than a reading thread (Windows) needs."""
 HANDED_ON = {
     "report",
     "warning",
@@ -48,7 +48,7 @@ HANDED_ON = {
     "exit",
     "done",
 }
-"""Kinds of messages from the child to pytest."""
+"""Kinds of messages that the child sends to pytest."""
 
 
 class Supervisor:
@@ -90,7 +90,7 @@ class Supervisor:
             self._finish()
 
     def _watch_tree(self, root: int) -> None:
-        """Have the tree below `root` read, stopped at its lines, and asked which code it runs."""
+        """Set up what samples the tree below `root`, stops it, and asks which code it runs."""
         spill = Spill(self._job.spill_dir)
         self._sampler = Sampler(
             root, self._segments, self._walk, spill=spill, share=self._job.share
@@ -101,7 +101,7 @@ class Supervisor:
             hard_limit_bytes=self._job.hard_limit_bytes,
         )
         self._brake.set()
-        self._where = Where(root, self._sampler)
+        self._stack_sampler = StackSampler(root, self._sampler)
 
     def _set_deadline(self) -> None:
         if self._job.timeout_seconds:
@@ -112,14 +112,14 @@ class Supervisor:
         return self._case_process.pid if self._case_process else 0
 
     def _walk(self) -> list[int]:
-        """The processes of the case: all below us, or the one attached to and all below it but us."""
+        """The processes of the case: all below this one, or the attached one and all below that but this one."""
         own = os.getpid()
         if not self._job.attach:
             return tree.descendants(own)
         return [self._job.attach, *tree.descendants(self._job.attach, without=own)]
 
     def _start(self) -> tuple[int, int]:
-        """Start the case's process; gives our ends of its wire."""
+        """Start the case's process; gives this side's ends of its wire."""
         self._case_process = case_process.start(
             self._job, self._hard_limit.make_cgroup(os.getpid())
         )
@@ -134,7 +134,7 @@ class Supervisor:
         if self._child_ended:
             self._reap()
         self._sampler.poll()
-        self._where.look()
+        self._stack_sampler.look()
         self._watch()
 
     def _reap(self) -> None:
@@ -142,7 +142,7 @@ class Supervisor:
         self._sampler.adopted(tree.reap(without=self._pid))
 
     def note_child(self, *_: object) -> None:
-        """A child of ours ended: the handler of SIGCHLD."""
+        """The handler of SIGCHLD: a child of this process ended."""
         self._child_ended = True
 
     def _receive(self, descriptor: int, data: bytes) -> None:
@@ -155,7 +155,7 @@ class Supervisor:
                 self._handle(line, from_child=descriptor == self._wire_in)
 
     def _keep(self, data: bytes) -> None:
-        """Of what the child prints past pytest's capture, keep the end."""
+        """Keep the end of what the child prints past pytest's capture."""
         self._tail = (self._tail + data)[-TAIL_BYTES:]
         if not data:
             self._inbox.drop(self._output)
@@ -163,7 +163,7 @@ class Supervisor:
             self._output = -1
 
     def _lost(self, descriptor: int) -> None:
-        """A closed wire. Pytest's end means that all is over; the child's, that it is about to end."""
+        """A pipe was closed: by pytest, which means that all is over, or by the child, which is about to end."""
         self._inbox.drop(descriptor)
         if descriptor == CONTROL or self._job.attach:
             self._over = True
@@ -187,17 +187,17 @@ class Supervisor:
             self._hand_on(line)
 
     def _hand_on(self, line: bytes) -> None:
-        """What the child has for pytest; anything else that a test wrote into the pipe is dropped."""
+        """Pass a message of the child on to pytest; anything else that a test wrote into the pipe is dropped."""
         kind = kind_of(line)
         if kind == "done":
             self._exit_due = time.monotonic() + self._job.exit_seconds
         if kind == "progress" and not self._in_window:
-            self._set_deadline()  # data that are being made come to an end
+            self._set_deadline()  # making data is progress, not a hang
         if kind in HANDED_ON:
             self._tell(line)
 
     def _tell(self, line: bytes) -> None:
-        """To pytest; when it is gone there is only our own end left to see to."""
+        """Send a line to pytest; if pytest is gone, all is over."""
         try:
             write_all(OUT, line)
         except pipes.CLOSED:
@@ -207,7 +207,7 @@ class Supervisor:
         self._usage = _usage_of(line)
         self._reap()
         self._sampler.begin(self._usage)
-        self._where.begin((decode(line) or {}).get("answers"))
+        self._stack_sampler.begin((decode(line) or {}).get("answers"))
         self._in_window = True
         self._brake.window(is_open=True)
         self._answer()
@@ -225,12 +225,12 @@ class Supervisor:
 
     def _send_findings(self, usage: ChildUsage, *, finished: bool) -> None:
         self._in_window = False
-        findings = to_json(self._where.end(self._sampler.end(usage)))
-        self._brake.window(is_open=False)  # not before: what stands still at the line would go on
+        findings = to_json(self._stack_sampler.end(self._sampler.end(usage)))
+        self._brake.window(is_open=False)  # last: what is frozen at the stop line would go on
         self._tell(encode("findings", findings=findings, finished=finished))
 
     def _obey(self, message: dict[str, Any]) -> None:
-        """Pytest has another test to run, is done, or says past how many bytes to stop this one."""
+        """Do what pytest asks: run another test, close, or draw stop lines."""
         if message["kind"] == "run":
             self._run_another(message)
         elif message["kind"] == "close":
@@ -247,7 +247,7 @@ class Supervisor:
             write_all(self._wire_out, encode(**message))
 
     def _rested(self) -> None:
-        """Tell how the child is at rest: what it holds, and whether something in it is still at work."""
+        """Report the child at rest: what it holds, and how many cores are still busy in it."""
         self._rest_due = self._deadline = 0.0
         spent = self._sampler.cpu_seconds - self._rest_cpu_seconds
         footprint = self._sampler.footprint_bytes
@@ -256,7 +256,7 @@ class Supervisor:
         self._tell(encode("rested", footprint_bytes=footprint, cores_used=cores, hard_limit=told))
 
     def _watch(self) -> None:
-        """Stop a runaway; notice the child's end and the parent's."""
+        """Stop a case that is past a line or its deadline; notice the end of the child and of pytest."""
         now = time.monotonic()
         if not self._job.attach:
             self._brake.look_at_machine(now)
@@ -276,7 +276,7 @@ class Supervisor:
         return self._case_process is not None and self._case_process.has_ended()
 
     def _stop(self, why: str, limit_bytes: int) -> None:
-        """End the case, and say why. An attached process is not ours to end."""
+        """End the case, and say why. An attached process is never ended."""
         if self._stopped or self._job.attach:
             return
         self._stopped = self._over = True
@@ -293,9 +293,9 @@ class Supervisor:
         self._tell(encode("stopped", **fields))
 
     def _dump_stacks(self) -> None:
-        """Have a hanging Python print the stacks of its threads: pytest's faulthandler answers SIGABRT.
+        """Have a hanging Python print the stacks of its threads, which pytest's faulthandler does on SIGABRT.
 
-        One that stopped itself has to be sent on to hear it.
+        SIGCONT is for a process that is stopped, and would not handle it.
         """
         if sys.platform == "win32":
             return
@@ -308,7 +308,7 @@ class Supervisor:
                 self._take_rest(descriptor, data)
 
     def _finish(self) -> None:
-        """The end: what the child still said, then its tree, its segments, its folder."""
+        """End the tree, read what the child still sent, remove its shared memory and folder, and report the end."""
         if self._in_window and not self._job.attach:
             self._send_findings(self._usage, finished=False)
         self._sampler.close()
@@ -332,14 +332,14 @@ class Supervisor:
 
     def _end_tree(self) -> list[str]:
         """End all processes; gives the command lines of those that outlived the case's own process."""
-        own = self._ended()
+        has_ended = self._ended()
         left = tree.end(os.getpid(), case=self._pid)
-        if not EXACT:  # what was never seen below us is not handed to us, but says whose it is
+        if not EXACT:  # orphans are not adopted here, but their environment tells whose they are
             tree.end_tagged(self._job.temp_dir)
-        return left if own else []
+        return left if has_ended else []
 
     def _drain(self) -> None:
-        """Read what is left in the pipes; all their writers are gone, so their ends come."""
+        """Read what is left in the pipes, to their ends: all writers are gone."""
         while max(self._wire_in, self._output) >= 0 and not self._job.attach:
             pieces = self._inbox.wait(DRAIN_SECONDS)
             if not pieces:
@@ -348,7 +348,7 @@ class Supervisor:
                 self._take_rest(descriptor, data)
 
     def _take_rest(self, descriptor: int, data: bytes) -> None:
-        """One piece of what the case still said; nothing is done any more for what it or pytest asks."""
+        """Keep or pass on a last piece; what the child or pytest asks for is not done any more."""
         if descriptor == self._output:
             self._keep(data)
         elif not data or descriptor == CONTROL:
@@ -368,7 +368,7 @@ class Supervisor:
 
 
 def _usage_of(line: bytes) -> ChildUsage:
-    """What the child says of its children; nothing where that can't be read."""
+    """What the child says of its children; zeros where that can't be read."""
     message = decode(line) or {}
     with contextlib.suppress(KeyError, TypeError, ValueError):
         return from_json(ChildUsage, message["usage"])

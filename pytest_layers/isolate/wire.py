@@ -17,13 +17,13 @@ from typing import Any
 Message = dict[str, Any]
 
 _LEVELS = 4
-"""From a message down to a property of the report in it."""
+"""How deep JSON is repaired: from a message down to a property of the report in it."""
 _UNFIT = (TypeError, ValueError, RecursionError)
 _START = re.compile(rb'\{"kind": "(\w+)"')
 
 
 def encode(kind: str, **fields: Any) -> bytes:
-    """One message as a line. What JSON does not know, or can't carry, is sent as its text."""
+    """One message as a line. What JSON can't hold is sent as its text."""
     message = {"kind": kind, **fields}
     try:
         line = dumps(message, default=_text)
@@ -33,7 +33,7 @@ def encode(kind: str, **fields: Any) -> bytes:
 
 
 def _carried(value: Any, levels: int) -> Any:
-    """The same, but for what holds itself or has keys that JSON has not."""
+    """The value with its parts that JSON can't hold (cycles, keys that are no strings) as text."""
     try:
         dumps(value, default=_text)
     except _UNFIT:
@@ -53,13 +53,13 @@ def _text(value: Any) -> str:
 
 
 def kind_of(line: bytes) -> str:
-    """The kind of a message that is not read any further; nothing where a test wrote what is no message."""
+    """The kind of a message, without parsing it; empty for what is none, as a test may write anything."""
     start = _START.match(line)
     return start[1].decode() if start else ""
 
 
 def decode(line: bytes) -> Message | None:
-    """The message of a line, or nothing where a test's own writing spoilt it."""
+    """The message of a line; None for what is none, as a test may write anything."""
     try:
         return loads(line) if kind_of(line) else None
     except ValueError:
@@ -67,7 +67,7 @@ def decode(line: bytes) -> Message | None:
 
 
 class Decoder:
-    """Bytes as they come into messages; a line may come in pieces."""
+    """Turns bytes into lines; a line may come in pieces."""
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
@@ -85,7 +85,7 @@ class Decoder:
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of `data`, however small the pipe's steps."""
+    """Write all of `data`, in as many steps as the pipe takes."""
     view = memoryview(data)
     while view:
         view = view[write(descriptor, view) :]

@@ -1,8 +1,8 @@
-"""A measurement against its limits.
+"""Judges a measurement against the limits of its case.
 
-A memory verdict is sure when it holds for both ends of the peak's bracket: over the ceiling at the lower end, or under
-it at the upper end. Between them it is inconclusive. A core floor is judged in the same way by the cores wanted, which
-a busy neighbour can't lower, but can make less sure; too short a window says nothing about cores.
+A ceiling is judged by the bracket of the peak: broken if the lower end is over it, kept if the upper end is under it,
+inconclusive in between. A floor of cores is judged in the same way by the bracket of cores wanted. Busy neighbours
+can't lower that bracket, but they widen it. A window that is too short says nothing about cores.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from pytest_layers.units import (
 )
 
 LEAST_CPU_SECONDS = 0.2
-"""In a shorter window scheduling delays at its ends outweigh the work."""
+"""With less CPU time than this, scheduling delays at the ends of the window outweigh the work."""
 SHORT_CPU_SECONDS = 1.0
 SHORT_MARGIN, LONG_MARGIN = 0.15, 0.05
 """How far below its floor the cores wanted must be, in a short window and in a long one, to fail for sure."""
 WIDE = 1.05
-"""A peak whose upper end is more than this many times its lower one is said to be "at least" that."""
+"""Where the upper end of a peak is more than this many times the lower end, the text says "at least"."""
 RUNAWAY_FACTOR = 2.0
 RUNAWAY_BYTES = 2**30
-"""A case is stopped past this many times its ceiling plus this much: until then its full peak is worth knowing."""
+"""A case is stopped past this many times its ceiling plus this much; below that it may go on, to show its full peak."""
 _SURE = {("memory_ceiling", "failed"), ("max_spill", "failed")}
-"""Verdicts that a lost node can't change: what it held and wrote would only add to them."""
+"""Verdicts that a lost node can't change: its memory and its spill would only add to what is over the limit already."""
 _WHEN = {"memory_ceiling": "peak", "min_cores": "one_core"}
-"""When the line of code ran that a broken limit names."""
+"""Which line of code a broken limit names, by `CodeLine.when`."""
 
 
 @dataclass(frozen=True)
-class Ground:
-    """What the terms of limits refer to in one case."""
+class Basis:
+    """What relative limits (`2x`, `40B/row`, `25%ram`, `60%`) are relative to, in one case."""
 
     data_bytes: int
     rows: int
@@ -47,25 +47,28 @@ class Ground:
 
 @dataclass(frozen=True)
 class StopLines:
-    """Bytes past which a case is stopped: of growth within its window, and in total."""
+    """Footprints past which a case is stopped: growth within its window, and total; None for no line."""
 
     growth_bytes: int | None = None
     total_bytes: int | None = None
 
 
-def limit_bytes(limit: Limit, ground: Ground) -> int:
-    """A limit on memory or spill in bytes on this ground."""
+def limit_bytes(limit: Limit, basis: Basis) -> int:
+    """A limit on memory or spill, in bytes."""
     return parse_amount(limit.asked).resolve(
-        data_bytes=ground.data_bytes, rows=ground.rows, ram_bytes=ground.ram_bytes
+        data_bytes=basis.data_bytes, rows=basis.rows, ram_bytes=basis.ram_bytes
     )
 
 
-def stop_lines(limits: Iterable[Limit], ground: Ground) -> StopLines:
-    """Where a runaway is stopped: the nearest line of each kind, of those that can be drawn on this ground."""
+def stop_lines(limits: Iterable[Limit], basis: Basis) -> StopLines:
+    """Where a runaway case is stopped: the lowest line of each kind.
+
+    A ceiling relative to the data gives no line before the size of the data is known.
+    """
     lines: dict[str, int] = {}
     for limit in limits:
-        if limit.kind == "memory_ceiling" and (ground.data_bytes or _is_absolute(limit)):
-            line = round(limit_bytes(limit, ground) * RUNAWAY_FACTOR) + RUNAWAY_BYTES
+        if limit.kind == "memory_ceiling" and (basis.data_bytes or _is_absolute(limit)):
+            line = round(limit_bytes(limit, basis) * RUNAWAY_FACTOR) + RUNAWAY_BYTES
             lines[limit.of] = min(line, lines.get(limit.of, line))
     growths = [lines[of] for of in ("growth", "node") if of in lines]
     return StopLines(growth_bytes=min(growths, default=None), total_bytes=lines.get("total"))
@@ -75,14 +78,14 @@ def _is_absolute(limit: Limit) -> bool:
     return not parse_amount(limit.asked).needs_data
 
 
-def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
+def judge(limit: Limit, measurement: Measurement, basis: Basis) -> Verdict:
     """The verdict on one limit."""
     judged = {
         "memory_ceiling": _judge_ceiling,
         "min_cores": _judge_floor,
         "max_spill": _judge_spill,
     }
-    verdict = judged[limit.kind](limit, measurement, ground)
+    verdict = judged[limit.kind](limit, measurement, basis)
     if measurement.lost_nodes and (limit.kind, verdict.outcome) not in _SURE:
         lost = ", ".join(measurement.lost_nodes)
         text = f"{verdict.text}, but a node was lost with its readings: {lost}"
@@ -93,56 +96,54 @@ def judge(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
 
 
 def _lines(limit: Limit, measurement: Measurement) -> Iterator[CodeLine]:
-    """The lines of code that ran when a limit was broken; none for a node, whose peak may have been at another time."""
+    """The lines of code to name with a broken limit; none for a node, whose peak may have been at another time."""
     if limit.of != "node":
         yield from (line for line in measurement.where if line.when == _WHEN.get(limit.kind))
 
 
 def unmeasured(limit: Limit, reason: str) -> Verdict:
-    """The verdict where there is no measurement to hold against the limit."""
+    """The verdict where nothing was measured that the limit could be judged by."""
     return Verdict(limit, "inconclusive", 0, 0, f"{limit.kind} {limit.asked} not judged: {reason}")
 
 
-def _judge_ceiling(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
-    ceiling = limit_bytes(limit, ground)
+def _judge_ceiling(limit: Limit, measurement: Measurement, basis: Basis) -> Verdict:
+    ceiling = limit_bytes(limit, basis)
     bracket = _bracket(limit, measurement)
     what = "memory growth of the worst node" if limit.of == "node" else f"memory {limit.of}"
     asked = f"the ceiling of {format_bytes(ceiling)}{_spelled(limit.asked)}"
-    if bracket.lower_bytes > ceiling:
-        over = bracket.lower_bytes - ceiling
-        times = f" ({bracket.lower_bytes / ceiling:.1f} times)" if ceiling else ""
-        least = "of at least " if bracket.upper_bytes > WIDE * bracket.lower_bytes else ""
-        grown = f"{what} {least}{format_bytes(bracket.lower_bytes)}"
-        text = f"{grown} is over {asked} by {format_bytes(over)}{times}"
-        return Verdict(
-            limit, "failed", ceiling, bracket.lower_bytes, text, _who_held(measurement, ground)
-        )
+    lower, upper = format_bytes(bracket.lower_bytes), format_bytes(bracket.upper_bytes)
     if bracket.upper_bytes <= ceiling:
-        left = ceiling - bracket.upper_bytes
-        text = (
-            f"{what} {format_bytes(bracket.upper_bytes)} is under {asked} by {format_bytes(left)}"
-        )
+        left = format_bytes(ceiling - bracket.upper_bytes)
+        text = f"{what} {upper} is under {asked} by {left}"
         return Verdict(limit, "passed", ceiling, bracket.upper_bytes, text)
-    ends = f"{format_bytes(bracket.lower_bytes)} and {format_bytes(bracket.upper_bytes)}"
-    text = f"{what} lies between {ends}, and so does {asked}"
-    return Verdict(
-        limit, "inconclusive", ceiling, bracket.upper_bytes, text, _who_held(measurement, ground)
-    )
+    details = _who_held(measurement, basis)
+    if bracket.lower_bytes > ceiling:
+        least = "of at least " if bracket.upper_bytes > WIDE * bracket.lower_bytes else ""
+        text = f"{what} {least}{lower} is over {asked} by {_excess(bracket.lower_bytes, ceiling)}"
+        return Verdict(limit, "failed", ceiling, bracket.lower_bytes, text, details)
+    text = f"{what} lies between {lower} and {upper}, and so does {asked}"
+    return Verdict(limit, "inconclusive", ceiling, bracket.upper_bytes, text, details)
+
+
+def _excess(held_bytes: int, ceiling: int) -> str:
+    """`512 MiB (1.5 times)`."""
+    times = f" ({held_bytes / ceiling:.1f} times)" if ceiling else ""
+    return f"{format_bytes(held_bytes - ceiling)}{times}"
 
 
 def _bracket(limit: Limit, measurement: Measurement) -> Bracket:
-    """What a ceiling is held against; without nodes the case's own tree is the only node."""
+    """The peak that a ceiling limits; without a cluster the case's own tree is the only node."""
     if limit.of == "node" and measurement.nodes:
         grown = [node.growth for node in measurement.nodes]
         return Bracket(max(one.lower_bytes for one in grown), max(one.upper_bytes for one in grown))
     return measurement.total if limit.of == "total" else measurement.growth
 
 
-def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
-    floor = parse_cores(limit.asked).resolve(ground.cores_given)
+def _judge_floor(limit: Limit, measurement: Measurement, basis: Basis) -> Verdict:
+    floor = parse_cores(limit.asked).resolve(basis.cores_given)
     least, most = measurement.cores_wanted_lower, measurement.cores_wanted_upper
-    asked = floor_text(limit, floor, ground.cores_given)
-    obstacle = _floor_obstacle(floor, measurement, ground.cores_given)
+    asked = floor_text(limit, floor, basis.cores_given)
+    obstacle = _floor_obstacle(floor, measurement, basis.cores_given)
     if obstacle:
         return Verdict(limit, "inconclusive", floor, most, f"{asked}{obstacle}")
     if least >= floor:
@@ -161,7 +162,7 @@ def _judge_floor(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
 
 
 def floor_text(limit: Limit, floor: float, cores: int) -> str:
-    """A floor that a mark asks for, in the words of a verdict; with how it was written, where that is a share."""
+    """`the floor of 1.20 (60% of 2 cores given)`: the part in brackets only where a share was asked for."""
     share = f" ({limit.asked} of {given_text(cores)})" if "%" in limit.asked else ""
     return f"the floor of {floor:.2f}{share}"
 
@@ -172,7 +173,7 @@ def given_text(cores: int) -> str:
 
 
 def _floor_obstacle(floor: float, measurement: Measurement, cores: int) -> str:
-    """Why this measurement says nothing about a floor of cores, to come after its text; empty where it does."""
+    """Why this measurement says nothing about a floor of cores, as the end of a sentence; empty where it does."""
     if floor > cores:
         return f" can't be judged with {given_text(cores)}"
     if measurement.cpu_seconds < LEAST_CPU_SECONDS:
@@ -185,8 +186,8 @@ def _wanted(cores: float, measurement: Measurement) -> str:
     return f"cores wanted {cores:.2f} (used {measurement.cores_used:.2f})"
 
 
-def _judge_spill(limit: Limit, measurement: Measurement, ground: Ground) -> Verdict:
-    most, spilled = limit_bytes(limit, ground), measurement.spilled_bytes
+def _judge_spill(limit: Limit, measurement: Measurement, basis: Basis) -> Verdict:
+    most, spilled = limit_bytes(limit, basis), measurement.spilled_bytes
     asked = f"the {format_bytes(most)} allowed{_spelled(limit.asked)}"
     apart = (
         f"{'over' if spilled > most else 'within'} {asked} by {format_bytes(abs(spilled - most))}"
@@ -198,27 +199,27 @@ def _judge_spill(limit: Limit, measurement: Measurement, ground: Ground) -> Verd
 
 
 def _native(measurement: Measurement) -> Iterator[str]:
-    """What the engine knows, a line each."""
+    """The engine's own figures, one line each."""
     for name, value in measurement.native.items():
         yield f"the engine says: {format_figure(name, value)}"
 
 
 def _spelled(asked: str) -> str:
-    """How the ceiling was written, where it is more than bytes."""
+    """` (2x + 100MiB)`: how a limit was written, unless it was plain bytes."""
     amount = parse_amount(asked)
     return f" ({asked})" if amount.needs_data or amount.ram_share else ""
 
 
-def _who_held(measurement: Measurement, ground: Ground) -> str:
+def _who_held(measurement: Measurement, basis: Basis) -> str:
     """Which process held what at the peak, and when that was."""
     wall = format_seconds(measurement.wall_seconds)
     lines = [f"peak read {format_seconds(measurement.peak_seconds)} into the {wall} measured"]
     lines.append(f"footprint when the measuring began: {format_bytes(measurement.base_bytes)}")
-    if ground.data_bytes:
-        data = format_bytes(ground.data_bytes)
-        times = measurement.growth.upper_bytes / ground.data_bytes
+    if basis.data_bytes:
+        data = format_bytes(basis.data_bytes)
+        times = measurement.growth.upper_bytes / basis.data_bytes
         lines.append(
-            f"data: {ground.rows:,} rows, {data} in Arrow memory; growth {times:.1f} x data"
+            f"data: {basis.rows:,} rows, {data} in Arrow memory; growth {times:.1f} x data"
         )
     if measurement.shared_bytes:
         lines.append(f"shared memory, counted once: {format_bytes(measurement.shared_bytes)}")

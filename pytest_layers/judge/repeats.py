@@ -1,9 +1,9 @@
-"""When a case is run again, and what its runs say together, each limit by itself.
+"""Whether a case needs another attempt, and one verdict on each limit from all its attempts.
 
-What was held was held: a broken ceiling needs one run, and so does a kept one. Cores that were left idle may have
-waited for a disk or been stolen untold, which no reading can tell from code that wanted none: a floor is kept once one
-run reaches it, and broken once two runs say so, since what idles cores by chance seldom does so twice.
-`benchmarks/floor_rule.py` shows how often the rule errs.
+One attempt is enough for a ceiling, broken or kept: memory that was held was held. Idle cores are less clear. They may
+have waited for a disk, or been taken by a host that does not tell, which no reading can tell from code that wanted no
+more cores. So a floor is kept once one attempt reaches it, and broken once two attempts miss it: what idles cores by
+chance seldom does so twice. `benchmarks/floor_rule.py` shows how often this rule errs.
 """
 
 from __future__ import annotations
@@ -14,21 +14,23 @@ from dataclasses import replace
 from pytest_layers.judge.limits import LEAST_CPU_SECONDS
 from pytest_layers.records import Limit, Verdict
 
-BROKEN_RUNS = 2
-"""Runs that a floor must be broken in."""
+LEAST_BROKEN = 2
+"""Attempts that must miss a floor before it is broken."""
 ONCE_ONLY = "; that was so in one run only"
 
 Verdicts = Sequence[Verdict]
-"""Those on one run of a case."""
+"""The verdicts on one attempt."""
+Numbered = tuple[int, Verdict]
+"""The number of an attempt, from 1 on, and a verdict on it."""
 
 
-def worth_repeating(runs: Sequence[Verdicts], cpu_seconds: float, cores_given: int) -> bool:
-    """Whether a further run, read more finely, may settle a verdict; `cpu_seconds` are the last run's."""
-    settled = together(runs)
+def worth_repeating(attempts: Sequence[Verdicts], cpu_seconds: float, cores_given: int) -> bool:
+    """Whether another attempt, with finer readings, may settle a verdict; `cpu_seconds` are the last attempt's."""
+    settled = together(attempts)
     if any(v.outcome == "failed" and v.limit.kind != "min_cores" for v in settled):
         return False
     doubtful = {v.limit.kind for v in settled if v.outcome == "inconclusive"}
-    if len(runs) < BROKEN_RUNS and any(map(_breaks_floor, settled)):
+    if len(attempts) < LEAST_BROKEN and any(map(_breaks_floor, settled)):
         doubtful.add("min_cores")
     too_high = any(v.limit_value > cores_given for v in settled if v.limit.kind == "min_cores")
     if too_high or cpu_seconds < LEAST_CPU_SECONDS:
@@ -36,32 +38,38 @@ def worth_repeating(runs: Sequence[Verdicts], cpu_seconds: float, cores_given: i
     return bool(doubtful)
 
 
-def together(runs: Sequence[Verdicts]) -> tuple[Verdict, ...]:
-    """One verdict on each limit by all runs: a failure, else a pass, else the last doubt; on a core floor as above."""
-    limits = dict.fromkeys(verdict.limit for run in runs for verdict in run)
-    return tuple(_of_limit(limit, runs) for limit in limits)
+def together(attempts: Sequence[Verdicts]) -> tuple[Verdict, ...]:
+    """One verdict on each limit from all attempts."""
+    limits = dict.fromkeys(verdict.limit for attempt in attempts for verdict in attempt)
+    return tuple(_of_limit(limit, attempts) for limit in limits)
 
 
-def _of_limit(limit: Limit, runs: Sequence[Verdicts]) -> Verdict:
+def _of_limit(limit: Limit, attempts: Sequence[Verdicts]) -> Verdict:
     found = [
         (number, verdict)
-        for number, run in enumerate(runs, 1)
-        for verdict in run
+        for number, attempt in enumerate(attempts, 1)
+        for verdict in attempt
         if verdict.limit == limit
     ]
-    passed, failed = (_last(found, outcome) for outcome in ("passed", "failed"))
-    if limit.kind != "min_cores":
-        number, verdict = failed or passed or found[-1]
-    elif passed or not failed:
-        number, verdict = passed or found[-1]
-    elif len(runs) > 1 and sum(_breaks_floor(verdict) for _, verdict in found) < BROKEN_RUNS:
-        number, verdict = failed[0], _doubted(failed[1])
+    if limit.kind == "min_cores":
+        number, verdict = _settled_floor(found, len(attempts))
     else:
-        number, verdict = failed
-    return verdict if number == len(runs) else _of_run(number, verdict, len(runs))
+        number, verdict = _last(found, "failed") or _last(found, "passed") or found[-1]
+    return verdict if number == len(attempts) else _numbered(number, verdict, len(attempts))
 
 
-def _last(found: Sequence[tuple[int, Verdict]], outcome: str) -> tuple[int, Verdict] | None:
+def _settled_floor(found: Sequence[Numbered], attempts: int) -> Numbered:
+    """The last pass; else the last failure, which is in doubt if it is the only one of several attempts."""
+    passed, failed = _last(found, "passed"), _last(found, "failed")
+    if passed or not failed:
+        return passed or found[-1]
+    misses = sum(_breaks_floor(verdict) for _, verdict in found)
+    if attempts > 1 and misses < LEAST_BROKEN:
+        return failed[0], _doubted(failed[1])
+    return failed
+
+
+def _last(found: Sequence[Numbered], outcome: str) -> Numbered | None:
     return next((pair for pair in reversed(found) if pair[1].outcome == outcome), None)
 
 
@@ -73,6 +81,6 @@ def _doubted(verdict: Verdict) -> Verdict:
     return replace(verdict, outcome="inconclusive", text=verdict.text + ONCE_ONLY)
 
 
-def _of_run(number: int, verdict: Verdict, runs: int) -> Verdict:
-    """Say of which run a verdict is, where it is not the last one, whose figures are shown."""
-    return replace(verdict, text=f"{verdict.text} (in run {number} of {runs})")
+def _numbered(number: int, verdict: Verdict, attempts: int) -> Verdict:
+    """The verdict with the number of its attempt: the figures shown beside it are those of the last one."""
+    return replace(verdict, text=f"{verdict.text} (in run {number} of {attempts})")

@@ -1,16 +1,16 @@
-"""How much faster a case is on all the cores it is given than on one, which spinning does not make it.
+"""How much faster a case is on all cores given than on one. Cores that only spin don't make it faster.
 
-It is run in pairs, once on all cores and once on one, in turn, so that what changes on the machine meets both. The
-wall time that a run had needed without neighbours is known to lie between two bounds: what it took, and that less all
-the time that its threads waited for a core, but no less than its CPU seconds spread evenly over the cores. A pair's
-speed-up so has two bounds too. Of each the mean is that of the logarithms, the interval that of Student's t (NIST/
-SEMATECH e-Handbook of Statistical Methods, 1.3.5.2), which takes ratios to scatter log-normally:
+The case is run in pairs, on all cores and on one core in turn, so that changes on the machine affect both. Busy
+neighbours slow it down. The wall time that an attempt would have needed without them lies between two bounds: what it
+took, and that less all the time that its threads waited for a core, but no less than its CPU seconds divided by the
+cores. So the speed-up of a pair has two bounds too. For each bound an interval is computed from all pairs, by Student's
+t on the logarithms (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.2), as ratios scatter log-normally:
 
     exp(mean(log ratio) -+ t(n - 1) * deviation(log ratio) / sqrt(n)), for n pairs
 
-A verdict is sure where the lower end of the lower bound reaches the floor, or the upper end of the upper one does not.
-It is asked after each pair from the third to the eighth: as six looks err more often than one, each interval is one
-that holds the value 98 times in 100, and `benchmarks/speedup_rule.py` shows how often the rule errs as a whole.
+A verdict is sure if the lower end of the interval of the lower bound reaches the floor, or the upper end of that of the
+upper bound does not. This is tried after each pair from the third to the eighth. As six tries err more often than one,
+each interval contains the value in 98 of 100 cases; `benchmarks/speedup_rule.py` shows how often the whole rule errs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import statistics
 from collections.abc import Sequence
 
 from pytest_layers.judge.limits import floor_text, given_text
-from pytest_layers.records import Limit, Measurement, Pace, Pair, Speedup, Verdict
+from pytest_layers.records import Limit, Measurement, Pair, Speedup, Timing, Verdict
 from pytest_layers.units import format_seconds, parse_speedup
 
 T = {3: 6.965, 4: 4.541, 5: 3.747, 6: 3.365, 7: 3.143, 8: 2.998}
@@ -28,11 +28,11 @@ T = {3: 6.965, 4: 4.541, 5: 3.747, 6: 3.365, 7: 3.143, 8: 2.998}
 table 1.3.6.7.2)."""
 LEAST_PAIRS, MOST_PAIRS = min(T), max(T)
 LEAST_WALL_SECONDS = 0.05
-"""A shorter window is made of its ends: marking it and waking threads take up to milliseconds."""
+"""A shorter window consists of its ends: opening it and waking threads take up to milliseconds."""
 
 
 def obstacle(limit: Limit, measurement: Measurement) -> str:
-    """Why no speed-up can be measured for this limit, by the run that was measured first; empty where it can."""
+    """Why no speed-up can be measured for this limit, judged by the first measurement; empty where it can."""
     cores = measurement.cores_given
     if measurement.nodes:
         return f"{_asked(limit, cores)} can't be judged on a cluster that has cores of its own"
@@ -46,7 +46,7 @@ def obstacle(limit: Limit, measurement: Measurement) -> str:
 
 
 def of_pairs(pairs: Sequence[Pair], cores: int) -> Speedup:
-    """What `LEAST_PAIRS` to `MOST_PAIRS` pairs on one and on `cores` cores, two or more, say together."""
+    """The speed-up by `LEAST_PAIRS` to `MOST_PAIRS` pairs, on one core and on `cores` (2 or more)."""
     factor = math.exp(statistics.fmean(math.log(_ratio(pair)) for pair in pairs))
     lower, _ = _interval(
         [_least_wall_seconds(pair.one_core, 1) / pair.all_cores.wall_seconds for pair in pairs]
@@ -67,7 +67,7 @@ def serial_share(factor: float, cores: int) -> float:
 
 
 def is_open(limit: Limit, pairs: Sequence[Pair], cores: int) -> bool:
-    """Whether another pair is to be run before a verdict."""
+    """Whether another pair is needed for a verdict."""
     if len(pairs) < LEAST_PAIRS:
         return True
     decided = outcome(_floor(limit, cores), of_pairs(pairs, cores)) != "inconclusive"
@@ -93,7 +93,7 @@ def judge(limit: Limit, measurement: Measurement) -> Verdict:
 
 
 def outcome(floor: float, found: Speedup) -> str:
-    """`passed` or `failed` where the whole interval is on one side of the floor, else `inconclusive`."""
+    """`passed` or `failed` if the whole interval is on one side of the floor, else `inconclusive`."""
     if found.lower >= floor:
         return "passed"
     return "failed" if found.upper < floor else "inconclusive"
@@ -103,10 +103,10 @@ def _ratio(pair: Pair) -> float:
     return pair.one_core.wall_seconds / pair.all_cores.wall_seconds
 
 
-def _least_wall_seconds(pace: Pace, cores: int) -> float:
-    """The least wall seconds that this run can have needed, had its threads had the cores for themselves."""
-    unhindered = pace.wall_seconds - pace.wait_seconds
-    return min(pace.wall_seconds, max(pace.cpu_seconds / cores, unhindered, LEAST_WALL_SECONDS))
+def _least_wall_seconds(timing: Timing, cores: int) -> float:
+    """The shortest wall time that this attempt can have needed, had it had the cores for itself."""
+    unhindered = timing.wall_seconds - timing.wait_seconds
+    return min(timing.wall_seconds, max(timing.cpu_seconds / cores, unhindered, LEAST_WALL_SECONDS))
 
 
 def _interval(ratios: Sequence[float]) -> tuple[float, float]:
@@ -125,14 +125,14 @@ def _asked(limit: Limit, cores: int) -> str:
 
 
 def _how_long(found: Speedup, cores: int) -> str:
-    """What the runs took, and what of it one core alone did."""
+    """How long all attempts took, and the serial share of the work."""
     runs = {
         f"on {cores} cores": [pair.all_cores for pair in found.pairs],
         "on 1 core": [pair.one_core for pair in found.pairs],
     }
     lines = [f"serial share {found.serial_share:.0%} by Amdahl's law"]
-    for where, paces in runs.items():
-        walls = ", ".join(format_seconds(pace.wall_seconds) for pace in paces)
-        wait = format_seconds(statistics.fmean(pace.wait_seconds for pace in paces))
+    for where, timings in runs.items():
+        walls = ", ".join(format_seconds(timing.wall_seconds) for timing in timings)
+        wait = format_seconds(statistics.fmean(timing.wait_seconds for timing in timings))
         lines.append(f"{where}: {walls} (waited for a core {wait} on average)")
     return "\n".join(lines)

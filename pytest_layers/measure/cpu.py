@@ -1,10 +1,9 @@
-"""CPU of a tree within a window: of processes alive, of those that ended, the waiting of threads for a core, and the
-CPU that others took meanwhile.
+"""CPU time of a tree within a window, how long its threads waited for a core, and what other programs took meanwhile.
 
-What a thread waited need not be work that another core had done. One that was pushed off its core had work to do; one
-that woke up may have been handed what another had just left, as Python's lock is, or may have woken to look at it only.
-And who waited where nobody else was at work waited for its own kind. How much busy neighbours held a tree up, those of
-its threads tell that did the work: one with little to do may be left to wait for seconds.
+Waiting for a core does not prove that another core would have been used. A thread that was pushed off its core had work
+to do. But one that woke up may have got what another thread had just released, such as the GIL, or may only have woken
+to try for it. And while no other program worked, threads waited for each other. How much busy neighbours held up a tree
+is judged by those of its threads that did the work: one with little to do may be left waiting for seconds.
 """
 
 from __future__ import annotations
@@ -20,11 +19,11 @@ from pytest_layers.measure.host import system
 from pytest_layers.measure.procfs import ChildUsage, Identity, Switches, ThreadTimes
 
 UNTOLD_WAIT_NANOSECONDS = 1_000_000
-"""A thread that waited less since is not asked for its switches: asking is dear, and most threads sleep."""
+"""Switches of a thread are read only when it has waited longer: reading them is expensive, most threads sleep."""
 THREADS_SHARE = 0.5
-"""Of the descriptors that we may have: processes need some too, and of threads it is known how many are missing."""
+"""Of the open files allowed: processes need some too, and it is noticed how much work unread threads do."""
 BUSY_SHARE = 0.5
-"""A thread that worked this share of what the busiest did tells how far all were held up."""
+"""A thread counts as busy from this share of the CPU time of the busiest one."""
 NEARLY_ALL = 0.9
 """Of the CPU seconds: where threads that had so much may use some CPUs alone, the tree does."""
 _NO_TIME = ThreadTimes(0, 0)
@@ -32,23 +31,24 @@ _NO_SWITCH = Switches(0, 0)
 
 
 class ThreadSeconds(NamedTuple):
-    """What threads spent, in seconds."""
+    """CPU and waiting of threads, in seconds."""
 
     cpu: float
     wait: float
     """Runnable, but waiting for a core."""
     preempted: float
-    """Of it, after having been pushed off a core."""
+    """Of that waiting, after having been pushed off a core."""
 
     def plus(self, other: ThreadSeconds) -> ThreadSeconds:
-        """Of both."""
+        """The sums of both."""
         return ThreadSeconds(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
 def held_up_seconds(threads: Sequence[ThreadSeconds]) -> float:
-    """How long work was held up: what all waited after having been pushed off, but none for its CPU seconds more than
-    the one of the busy ones that was held up most. A thread of the JVM waited 4.6 s for 14 ms of work, seen beside two
-    busy neighbours, which is no wish for another core.
+    """How long work was held up: the waiting of all threads after they were pushed off a core.
+
+    Of one thread no more counts, in proportion to its CPU seconds, than of the busy thread that was held up most: a
+    thread of the JVM waited 4.6 s for 14 ms of work beside two busy neighbours, and did not want another core.
     """
     least = BUSY_SHARE * max((thread.cpu for thread in threads), default=0.0)
     busy = [thread for thread in threads if thread.cpu >= least > 0]
@@ -57,27 +57,27 @@ def held_up_seconds(threads: Sequence[ThreadSeconds]) -> float:
 
 
 class Spent(NamedTuple):
-    """What a tree spent within a window, in seconds."""
+    """CPU and waiting of a tree within a window, in seconds."""
 
     cpu: float
     threads: ThreadSeconds
     """Of the threads that were seen; with the waiting for what the machine beneath took of the CPUs."""
     others: float | None
-    """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
+    """CPU seconds of other programs on the CPUs that the tree may use; None where that is not known."""
 
 
 class Demand(NamedTuple):
-    """What a tree had spent and wanted by some moment of its window, in seconds."""
+    """How much CPU a tree had spent and waited for by some moment of its window, in seconds."""
 
     seconds: float
     """Since the window began."""
     cpu: float
     wait: float
     others: float | None
-    """CPU seconds of all others by then."""
+    """CPU seconds of other programs by then."""
 
     def cores_since(self, before: Demand) -> float:
-        """Cores wanted at most: no more waiting than others took CPU, as in the measurement of the whole window."""
+        """Cores wanted since, at most; as for the whole window, waiting counts up to the CPU that others took."""
         wait = self.wait - before.wait
         if self.others is not None and before.others is not None:
             wait = min(wait, max(0.0, self.others - before.others))
@@ -86,7 +86,7 @@ class Demand(NamedTuple):
 
 @dataclass
 class _Process:
-    """Seconds of one process: when first and last read, and of its waited children when the window opened."""
+    """CPU seconds of one process at its first and last reading, and usage of its children when the window opened."""
 
     first: float
     last: float
@@ -99,36 +99,36 @@ class _Dead(NamedTuple):
     pid: int
     started: int
     cpu_seconds: float
-    """Of its life, and of the children that it had waited for."""
+    """Of all its life, and of the children that it had waited for."""
 
     def told_seconds(self) -> float:
-        """What is told of it by now: all, once it was waited for."""
+        """How much of that its parent's accounting contains by now: all, once it was waited for."""
         who = system.identity(self.pid)
         return 0.0 if who and who.started == self.started else self.cpu_seconds
 
 
 class Processes:
-    """CPU of every process seen in the window."""
+    """CPU time of every process seen in the window."""
 
     def __init__(self) -> None:
         self._alive: dict[int, _Process] = {}
         self._ended = 0.0
         """Of processes that ended, as read last."""
         self._ended_before = 0.0
-        """Of the same, from before the window: it is in what their parents are told."""
+        """Of the same, from before the window: their parents' accounting contains it."""
         self._dead: list[_Dead] = []
         self.adopted = ChildUsage()
-        """Of those that the supervisor waited for."""
+        """Usage of the processes that the supervisor waited for."""
 
     def leave_out(self, dead: Mapping[int, Identity]) -> None:
-        """Processes that ended before the window, and are told of once somebody waits for them."""
+        """Leave out processes that ended before the window, and will be accounted for when somebody waits for them."""
         self._dead = [
             _Dead(pid, who.started, (system.cpu_seconds(pid) or 0.0) + who.children.cpu_seconds)
             for pid, who in dead.items()
         ]
 
     def read(self, pids: Iterable[int], *, opening: bool) -> float:
-        """Read all; gives the seconds of the window so far. Those there at its opening count from now on."""
+        """Read all; gives the CPU seconds of the window so far. With `opening`, processes count from now on."""
         for pid in pids:
             seconds = system.cpu_seconds(pid)
             if seconds is None:
@@ -145,26 +145,26 @@ class Processes:
         return self._ended + sum(one.last - one.first for one in self._alive.values())
 
     def life_seconds(self, pid: int) -> float:
-        """Of all its life, as read last."""
+        """CPU seconds of all its life, at the last reading."""
         return self._alive[pid].last if pid in self._alive else 0.0
 
     def forget(self, pid: int) -> None:
-        """It has ended; its number may be another's from now on."""
+        """Take note that it has ended; its pid may be given to another process."""
         one = self._alive.pop(pid, None)
         if one is not None:
             self._ended += one.last - one.first
             self._ended_before += one.first + one.children_first.cpu_seconds
 
     def adopt(self, usage: ChildUsage) -> None:
-        """What is known of a process that the supervisor waited for."""
+        """Take in the usage of a process that the supervisor waited for."""
         self.adopted = self.adopted.plus(usage)
 
     def children(self) -> dict[int, ChildUsage]:
-        """Of children that ended in the window and were waited for, by who waited and is alive."""
+        """Usage of children that ended in the window and were waited for, by the living processes that did."""
         return {pid: _waited(pid).less(one.children_first) for pid, one in self._alive.items()}
 
     def told_seconds(self, root: int, root_children_seconds: float) -> float:
-        """By the kernel: of living processes, and of those that were waited for; the root tells of its own."""
+        """CPU seconds by the kernel's accounting: living processes and waited children; `root` reports its own."""
         before = self._ended_before + sum(one.told_seconds() for one in self._dead)
         told = self.adopted.cpu_seconds + root_children_seconds - before
         told += sum(one.last - one.first for one in self._alive.values())
@@ -174,24 +174,24 @@ class Processes:
 
 @dataclass
 class _Thread:
-    """One thread: its times as read first and last, its switches as told last. Times in nanoseconds."""
+    """One thread: its times at the first and last reading, its switches when read last. Times are in nanoseconds."""
 
     descriptor: int
     first: ThreadTimes = _NO_TIME
     last: ThreadTimes = _NO_TIME
     told: Switches = _NO_SWITCH
     told_wait: int = 0
-    """Its waiting when it told of its switches last."""
+    """Its waiting when its switches were read last."""
     preempted: float = 0.0
 
     @property
     def spent(self) -> ThreadSeconds:
-        """Within the window."""
+        """Its CPU and waiting within the window."""
         cpu, wait = self.last.cpu - self.first.cpu, self.last.wait - self.first.wait
         return ThreadSeconds(cpu / 1e9, wait / 1e9, self.preempted / 1e9)
 
     def tell(self, switches: Switches) -> None:
-        """Share its waiting out among its switches, each of which it waited after: the kernel tells no more."""
+        """Divide its new waiting among its new switches: after each it waited, and the kernel tells no more."""
         pushed = switches.preempted - self.told.preempted
         slept = switches.voluntary - self.told.voluntary
         if pushed:
@@ -206,13 +206,13 @@ class Threads:
         self._alive: dict[tuple[int, str], _Thread] = {}
         self._ended: list[ThreadSeconds] = []
         self._ended_total = ThreadSeconds(0.0, 0.0, 0.0)
-        """Of them: every look asks for totals, and there may be many."""
+        """Their sum, kept because every look asks for totals and there may be many."""
         self._seconds_on: dict[frozenset[int], float] = {}
         """CPU seconds by the CPUs that a thread might use when it was read."""
         self._most = int(system.most_open_files() * THREADS_SHARE)
 
     def read(self, pids: Iterable[int], *, opening: bool) -> None:
-        """Read all threads; those there at the opening of the window count from now on, others from nothing."""
+        """Read all threads. With `opening`, new ones count from now on, else from their start."""
         for key in list(self._alive):
             self._read_one(key)
         for pid in pids:
@@ -261,21 +261,21 @@ class Threads:
         return found, covered
 
     def _end(self, key: tuple[int, str]) -> None:
-        """Keep its sums alone: its number may be another thread's from now on."""
+        """Keep only its sums: its id may be given to another thread."""
         thread = self._alive.pop(key)
         os.close(thread.descriptor)
         self._ended.append(thread.spent)
         self._ended_total = self._ended_total.plus(thread.spent)
 
     def totals(self) -> ThreadSeconds:
-        """Of all, within the window."""
+        """CPU and waiting of all threads within the window."""
         total = self._ended_total
         for thread in self._alive.values():
             total = total.plus(thread.spent)
         return total
 
     def settled(self) -> ThreadSeconds:
-        """The same, of the waiting after having been pushed off only what held up work."""
+        """The same, but only that waiting after being pushed off that held up work (`held_up_seconds`)."""
         alive = [thread.spent for thread in self._alive.values()]
         return self.totals()._replace(preempted=held_up_seconds([*self._ended, *alive]))
 
@@ -286,7 +286,7 @@ class Threads:
 
 
 class Account:
-    """CPU of one tree in one window, which opens now."""
+    """CPU and waiting of one tree in one window, which opens now."""
 
     def __init__(self, cpus: AbstractSet[int] = frozenset()) -> None:
         self.processes = Processes()
@@ -304,11 +304,11 @@ class Account:
         self.demand = Demand(seconds, cpu, self.threads.totals().wait, self._others(cpu))
 
     def spent(self, root: int, root_children_seconds: float, wall_seconds: float) -> Spent:
-        """CPU of the window, by two ways of counting that each may miss something: the larger.
+        """CPU and waiting of the window. CPU is the larger of two sums, each of which may miss something.
 
-        One sums the last reading of every process; the other what the kernel says of living processes and of those
-        that were waited for. The first misses what a process burnt after its last reading; the second those whose
-        parent ignores SIGCHLD (Ray's raylet does). Where no waiting is told, what others took may all have been it.
+        One sums the last readings of all processes, and misses what they used after these. The other sums what the
+        kernel says of living processes and waited children, and misses those whose parent ignores SIGCHLD (as Ray's
+        raylet does). Where waiting can't be read, all that other programs took counts as waited for.
         """
         told = self.processes.told_seconds(root, root_children_seconds)
         cpu = max(self.processes.seen_seconds, told)
@@ -330,7 +330,7 @@ class Account:
         return ThreadSeconds(threads.cpu, min(most, threads.wait), min(most, threads.preempted))
 
     def _others(self, cpu: float) -> float | None:
-        """What others took of the CPUs; None where that is not known, as under a quota."""
+        """What other programs took of the CPUs; None where that is not known, as under a quota."""
         if self._busy_first is None:
             return None
         busy = machine.busy_seconds(self._cpus)

@@ -1,4 +1,4 @@
-"""What the sampler found in one window, as it crosses the process border."""
+"""What the sampler found in one window, as plain values that the supervisor sends to pytest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_layers.records import CodeLine
 
 @dataclass(frozen=True)
 class LifeFinding:
-    """What was found of one process."""
+    """One process of the tree."""
 
     pid: int
     name: str
@@ -29,7 +29,7 @@ class PointFinding:
 
 @dataclass(frozen=True)
 class Findings:
-    """What the sampler found in one window: plain values for the wire."""
+    """One window. Bounds are of the footprint: when the window began (`base_...`), and at its peak."""
 
     wall_seconds: float
     cpu_seconds: float
@@ -37,9 +37,9 @@ class Findings:
     """Of the threads whose waiting is known."""
     wait_seconds: float
     preempted_seconds: float
-    """Of their waiting, after having been pushed off a core."""
+    """Of that waiting, after the thread had been pushed off a core."""
     others_seconds: float | None
-    """CPU seconds of all others on the CPUs that the tree may use; None where that is not known."""
+    """CPU seconds of all other programs on the CPUs that the tree may use; None where that is not known."""
     base_bytes: int
     base_upper_bytes: int
     lower_bytes: int

@@ -1,4 +1,4 @@
-"""Processes that share an image since a fork, as /proc tells of them."""
+"""Which processes share memory since a fork (a family), and how much each family holds, read from /proc."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _KCMP_VM = 1
 def numbers(
     images: Mapping[int, tuple[int, int]], before: Mapping[int, tuple[int, int]]
 ) -> dict[int, int]:
-    """A number for every process whose image another one shares, or did at the reading `before`: its own, hashed."""
+    """A family number for each process whose image another one has, now or at the reading `before`: a hash of it."""
     members = Counter(image for _, image in images.items() | before.items())
     return {pid: hash(image) for pid, image in images.items() if members[image] > 1}
 
 
 def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int, Bracket]:
-    """What each family holds, where all of its members could be read."""
+    """What each family holds together; none of families with a member that could not be read."""
     families: dict[int, list[Reading]] = {}
     for twin in twins:
         families.setdefault(twin.family, []).append(twin)
@@ -37,9 +37,10 @@ def held(twins: Iterable[Reading], processes: Mapping[int, Process]) -> dict[int
 
 
 def _held(members: list[Reading], processes: Mapping[int, Process]) -> Bracket | None:
-    """Proportional sizes are read in turn: what a member gives up meanwhile, the others hold more of when theirs come.
+    """The sum of the members' proportional sizes, or None.
 
-    So much less is sure.
+    They are read one after another. What a member gives up meanwhile is counted twice: the others' shares of it grow
+    before they are read. So the lower bound is less by that much.
     """
     sizes = [system.proportional_bytes(member.pid) for member in members]
     read = [size for size in sizes if size is not None]
@@ -50,7 +51,7 @@ def _held(members: list[Reading], processes: Mapping[int, Process]) -> Bracket |
 
 
 def _lost(member: Reading, process: Process) -> int:
-    """What it can have given up since its reading: by ending, or less what it newly touched."""
+    """What it can have given up since its reading: all if it has ended, else what it freed or replaced."""
     held, now = member.memory, process.memory()
     if now is None:
         return held.anon + held.swap
@@ -59,10 +60,10 @@ def _lost(member: Reading, process: Process) -> int:
 
 
 def borrows(process: Process, parent: int) -> bool | None:
-    """Whether a twin runs in its parent's very memory, as between vfork and exec; None where that is not told.
+    """Whether a twin runs in its parent's own memory, as between vfork and exec; None where that is not known.
 
-    Not even a proportional size would tell. A sandbox may forbid to ask; then a thread of the parent that is held up
-    in the kernel may be waiting for it.
+    Proportional sizes don't show it. The kernel is asked, which a sandbox may forbid. Then a new process is taken for
+    such a one while a thread of its parent is blocked in the kernel, as in vfork.
     """
     told = _compare_memory(process.pid, parent)
     if told < 0:
@@ -72,7 +73,7 @@ def borrows(process: Process, parent: int) -> bool | None:
 
 
 def _compare_memory(pid: int, other: int) -> int:
-    """0 where both have the same, negative where it is not told."""
+    """0 if both have the same memory, negative where that is not known (kcmp(2))."""
     number = _KCMP.get(platform.machine())
     if number is None or sys.maxsize < 2**32:
         return -1
@@ -85,15 +86,15 @@ def _libc() -> ctypes.CDLL:
 
 
 def _waits_within(pid: int) -> bool:
-    """Whether one of its threads waits for something else than an event (state D), as in vfork."""
+    """Whether one of its threads is blocked in the kernel (state D), as in vfork."""
     threads = (system.identity(int(thread)) for thread in system.thread_ids(pid))
     return any(thread.state == "D" for thread in threads if thread)
 
 
 def adds_nothing(memory: Memory, faults: int, parent: Memory) -> bool:
-    """Whether a twin is as its parent is, where it is not told whether it runs in that one's memory.
+    """Whether a twin has the same size as its parent and has touched next to nothing.
 
-    A true fork that is so alike and has touched so little adds nothing yet.
+    If it runs in its parent's memory it must not be counted; if it is a true fork, it adds nothing yet.
     """
     apart = max(abs(memory.anon - parent.anon), abs(memory.file - parent.file))
     return max(apart, faults * PAGE_BYTES) <= STILL_BYTES

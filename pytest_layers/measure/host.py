@@ -1,4 +1,4 @@
-"""Where readings come from: `/proc` on Linux, psutil elsewhere. Both have the same functions; psutil's tell less."""
+"""Chooses what reads the system: `/proc` on Linux, psutil elsewhere. Both modules have the same functions."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import sys
 from typing import TYPE_CHECKING
 
 FORCE_PSUTIL = "_PYTEST_LAYERS_PSUTIL"
-"""In the environment of this package's own tests: psutil on Linux too."""
+"""Set in the environment by this package's own tests: read through psutil on Linux too."""
 EXACT = sys.platform == "linux" and FORCE_PSUTIL not in os.environ
-"""Whether the kernel tells peaks, waiting for cores and shared memory, and keeps a tree together."""
+"""Whether the kernel tells peaks, waiting for cores and shared memory, and has orphans adopted (Linux)."""
 
 if TYPE_CHECKING or EXACT:
     from pytest_layers.measure import procfs as system

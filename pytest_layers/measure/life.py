@@ -1,4 +1,4 @@
-"""One process of a tree: what its readings and the kernel's mark say of it. Pure."""
+"""Bounds on one process of a tree, from its readings and the kernel's high-water mark. Pure."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ TICK_SECONDS = 0.004
 """How far the CPU clock of a process that is running may lag (scheduler tick at 250 Hz)."""
 
 UNTOLD_BYTES = 2**62
-"""No bound."""
+"""Stands for "no bound is known"."""
 
 STILL_BYTES = 2**20
-"""File and shared pages that moved by less count as still."""
+"""File and shared pages that moved by no more than this count as still."""
 
 
 class Reading(NamedTuple):
-    """One process at one time."""
+    """One reading of one process."""
 
     pid: int
     memory: Memory
@@ -33,13 +33,16 @@ class Reading(NamedTuple):
     family: int = 0
     """The same number for processes that share pages since a fork."""
     image: tuple[int, ...] = ()
-    """What tells the program it runs from the one before, as far as is known."""
+    """Changes when the process runs another program (exec), as far as that is known."""
     parent: int = 0
 
 
 @dataclass
 class Life:
-    """One process running one program, from its first reading to its last. All sizes in bytes."""
+    """One process running one program, from its first reading to its last. All sizes are in bytes.
+
+    "The mark" is the kernel's high-water mark of its resident size.
+    """
 
     pid: int
     name: str
@@ -53,43 +56,43 @@ class Life:
     high_water: int = 0
     """The mark as last read, or what it was reset to since."""
     unread_high_water: int = 0
-    """What the mark rose to between its last reading and its reset."""
+    """What the mark had risen to when it was reset after the last reading; 0 where that is no news."""
     sure: int = 0
-    """What it held for sure at some time since the last reading, shared memory included."""
+    """Lower bound on the most it held since the last reading, shared memory included."""
     peak: int = 0
     at_peak: int = 0
     upper: int = 0
-    """Bound on its anonymous memory since the last reading."""
+    """Upper bound on its anonymous memory since the last reading."""
     unhidden: int = 0
-    """The same, but for what moving file and shared pages can hide."""
+    """The same, without what moving file and shared pages can hide."""
     upper_with_shared: int = 0
     touchable: int = 0
-    """What it can have touched since its mark was reset."""
+    """How much it can have touched since its mark was reset."""
     file_seen: tuple[int, int] = (0, 0)
-    """Least and most since the mark was reset; so are the next ones."""
+    """Smallest and largest size read since the mark was reset; the same for the next two."""
     shared_seen: tuple[int, int] = (0, 0)
     swap_seen: tuple[int, int] = (0, 0)
     anon_seen: int = 0
     resident_seen: int = 0
     """Swap included."""
     file_most: int = 0
-    """Of its life: what its mark may tell of at any time."""
+    """The most file pages of its life: the mark may contain as many at any time."""
     reset_cpu_seconds: float = 0.0
     reset_faults: int = 0
     reset_huge: int = 0
     reset_anon: int = 0
     is_unmarked: bool = False
-    """Its mark was never reset: it tells of pages too that no fault brought, but a fork."""
+    """Whether its mark was never reset: then that contains pages too that came by fork, not by faults."""
     first_cpu_seconds: float = 0.0
     """When the window opened."""
     cpu_seconds: float = 0.0
     """At the last reading, of all its life."""
     family: int = 0
     checked_anon: int = 0
-    """When its family's proportional size was read last."""
+    """At the last reading of its family's proportional size; so are the faults."""
     checked_faults: int = 0
     newborn_huge: tuple[int, int] | None = None
-    """Until that is read: `huge` before its birth, and after its first reading."""
+    """Until the next such reading: `huge` before it was born, and after its first reading."""
     faults: int = 0
     huge: tuple[int, int] = (0, 0)
     """What page faults of the whole machine had put into huge pages before the last reading, and after it."""
@@ -99,7 +102,7 @@ class Life:
     """It has ended since its last reading."""
 
     def restart(self) -> None:
-        """Its mark stands at what is resident."""
+        """Start anew: its mark was just reset to its resident size."""
         self.file_seen, self.shared_seen = (self.file,) * 2, (self.shared,) * 2
         self.swap_seen = (self.swap,) * 2
         self.anon_seen, self.resident_seen = self.anon, self.anon + self.file + self.shared
@@ -117,7 +120,7 @@ class Life:
         self.resident_seen = max(self.resident_seen, memory.resident + memory.swap)
 
     def bound(self, memory: Memory, *, marks_hold: bool) -> None:
-        """Bounds since its mark was reset, from one more reading."""
+        """Compute the bounds since its mark was reset, with one more reading."""
         self.see(memory)
         self.high_water = memory.high_water
         high = max(memory.high_water, self.unread_high_water)
@@ -135,15 +138,15 @@ class Life:
         self.unread_high_water = 0
 
     def anon_held(self, *, is_torn: bool) -> int:
-        """At the last reading or, of a torn one, at any time from the one before it to this."""
+        """Anonymous memory at the last reading; if that was torn, at least, at any time since the one before."""
         return min(self.anon, self.anon_before) if is_torn else self.anon
 
     def anon_most(self, *, is_torn: bool) -> int:
-        """The same at most."""
+        """The same, at most."""
         return max(self.anon, self.anon_before) if is_torn else self.anon
 
     def finding(self) -> LifeFinding:
-        """What is told of it."""
+        """What is reported of it."""
         return LifeFinding(
             pid=self.pid,
             name=self.name,
@@ -153,23 +156,23 @@ class Life:
         )
 
     def _ceiling(self) -> int:
-        """What its anonymous memory can have been, had it freed nothing of what page faults brought.
+        """Upper bound on its anonymous memory: what was there at the reset and all that page faults brought since.
 
-        A mark that says more tells of file pages, which came and left and may be met on their way.
+        If a mark says more, the rest were file pages that came and went.
         """
         if self.is_unmarked:
             return UNTOLD_BYTES
         return max(self.anon_seen, self.reset_anon + self._faulted())
 
     def _can_touch(self) -> int:
-        """Bytes that it can have touched since its mark was reset: by its page faults, else for its CPU seconds."""
+        """How much it can have touched since its mark was reset: by its page faults, else by its CPU time."""
         if self.faults:
             return self._faulted()
         spent = self.cpu_seconds - self.reset_cpu_seconds + TICK_SECONDS
         return int(spent * TOUCH_BYTES_PER_SECOND)
 
     def _faulted(self) -> int:
-        """What page faults can have brought since its mark was reset: a page each, or a huge one."""
+        """How much page faults can have brought since its mark was reset: a page each, or a huge one."""
         if not self.faults:
             return UNTOLD_BYTES
         faults = self.faults - self.reset_faults
@@ -177,7 +180,7 @@ class Life:
 
 
 def span(seen: tuple[int, int]) -> int:
-    """From least to most."""
+    """From the smallest to the largest."""
     return seen[1] - seen[0]
 
 

@@ -78,7 +78,7 @@ def can_hold_to_cores() -> bool:
 
 
 def available_cores() -> int:
-    """Cores this process may use: affinity and cgroup quota (rounded up), never what is soldered in."""
+    """Cores this process may use, by affinity and cgroup quota (rounded up); not all that the machine has."""
     return max(1, math.ceil(min(_affinity_cores(), _quota_cores())))
 
 
@@ -94,7 +94,7 @@ def memory_limit_bytes() -> int:
 
 
 def memory_spare_bytes() -> int:
-    """Memory the kernel could still give: `MemAvailable`, or what the tightest cgroup has left."""
+    """Memory the kernel could still give: `MemAvailable`, or the least that a cgroup has left."""
     spare = [_mem_available_bytes()]
     for folder in cgroup_folders("memory"):
         limit = _numbers(folder / "memory.max") or _numbers(folder / "memory.limit_in_bytes")
@@ -118,7 +118,7 @@ def most_bytes() -> int:
 
 
 def shared_bytes() -> tuple[int, int] | None:
-    """Shared memory of the whole machine, and what is swapped out, of whatever; None where that is not counted."""
+    """Shared memory of the whole machine, and swap in use for any memory; None where that is not counted."""
     told = _meminfo()
     if not told.get("Shmem"):
         return None
@@ -126,13 +126,13 @@ def shared_bytes() -> tuple[int, int] | None:
 
 
 def shared_slack_bytes() -> int:
-    """How far that may lag: it is counted per CPU and node, in batches of up to 125 pages (mm/vmstat.c)."""
+    """How far `shared_bytes` may lag: it is counted per CPU and node, in batches of up to 125 pages (mm/vmstat.c)."""
     nodes = len(list(NODES_FOLDER.glob("node[0-9]*"))) or 1
     return os.sysconf("SC_NPROCESSORS_ONLN") * nodes * 125 * PAGE_BYTES
 
 
 def huge_page_bytes() -> int:
-    """Size of a huge page; 0 where it is not told."""
+    """Size of a huge page; 0 where it is not known."""
     return _meminfo().get("Hugepagesize", 0)
 
 
@@ -146,7 +146,7 @@ def has_files_left() -> bool:
 
 
 def lacks_files(error: OSError) -> bool:
-    """Whether a file was not opened because too many are."""
+    """Whether the error says that too many files are open."""
     return error.errno in {errno.EMFILE, errno.ENFILE}
 
 
@@ -159,9 +159,9 @@ def _meminfo() -> dict[str, int]:
 
 
 def _cgroup_used_bytes(folder: Path) -> int:
-    """Memory of the cgroup that the kernel can't drop: its page cache does not count.
+    """Memory of the cgroup that the kernel can't drop: all but its page cache.
 
-    v1 tells of the cgroup alone and, as `total_`, with those below it, as v2 always does.
+    v1 has figures of the cgroup alone and, as `total_...`, with those below it, as in v2.
     """
     try:
         stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
@@ -172,15 +172,15 @@ def _cgroup_used_bytes(folder: Path) -> int:
 
 
 def is_under_quota(cpus: AbstractSet[int]) -> bool:
-    """Whether a cgroup may idle some of these CPUs while threads want them."""
+    """Whether a CPU quota may leave some of these CPUs idle while threads want them."""
     return _quota_cores() < len(cpus)
 
 
 def busy_seconds(cpus: AbstractSet[int]) -> float | None:
-    """What these CPUs did since boot, by the time they did not idle; None where it is not told.
+    """Busy time of these CPUs since boot, as the time less their idle time; None where it is not known.
 
-    Idle time is exact (Linux counts it as a CPU goes idle, in steps of 10 ms as shown), busy time is sampled by ticks.
-    psutil tells of both alike.
+    Idle time is exact on Linux (counted when a CPU goes idle, shown in steps of 10 ms), while busy time is sampled by
+    ticks. psutil gives busy time.
     """
     if not EXACT:
         return _psutil_busy_seconds()
@@ -198,7 +198,7 @@ def stolen_seconds(cpus: AbstractSet[int]) -> float:
 
 
 def _psutil_busy_seconds() -> float:
-    """Of all CPUs."""
+    """Busy time of all CPUs."""
     import psutil
 
     spent = psutil.cpu_times()

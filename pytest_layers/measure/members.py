@@ -1,8 +1,8 @@
-"""The processes of a tree: who is there, and one reading of each."""
+"""The processes that are in the tree now, and one reading of each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from pytest_layers.measure import forks, machine, tree
 from pytest_layers.measure.cpu import Processes
@@ -14,7 +14,7 @@ _NO_FILES = "too many open files"
 
 
 class Members:
-    """Those that `walk` finds, each with its files kept open until it has ended."""
+    """The processes that `walk` finds, each with its /proc files kept open until it has ended."""
 
     def __init__(self, walk: Callable[[], list[int]]) -> None:
         self._walk = walk
@@ -23,14 +23,14 @@ class Members:
         self.unread = ""
         """Why not all of the tree could be read; empty where it could."""
         self._gone: dict[int, int] = {}
-        """Start times of processes that have ended but may still be listed."""
+        """Start times of processes that have ended but may still be listed, by pid."""
         self._images: dict[int, tuple[int, int]] = {}
         """At the last reading."""
 
     def scan(self, cpu: Processes) -> None:
-        """Who is there, and who they are by now: a process may have gone on as another program.
+        """Look which processes there are, and what each is now: it may run another program since (exec).
 
-        Its number may also be another's, where few are left to hand out.
+        Its pid may also have been given to another process, where few pids are free.
         """
         found = self._walk()
         self._gone = {pid: self._gone[pid] for pid in found if pid in self._gone}
@@ -55,45 +55,57 @@ class Members:
             self.unread = _NO_FILES
 
     def forget_dead(self, cpu: Processes) -> dict[int, Identity]:
-        """Those that have ended and were not waited for yet."""
+        """Drop processes that have ended and were not waited for yet; gives them."""
         dead = tree.dead(self._walk())
         for pid in self.processes.keys() & dead.keys():
             self._forget(pid, cpu)
         return dead
 
     def read(self, cpu: Processes) -> list[Reading]:
-        """A reading of each; `cpu` was read just before."""
+        """Read each process; `cpu` was read just before."""
         families = self._families()
         readings: dict[int, Reading] = {}
         for pid, process in list(self.processes.items()):
-            family = families.get(pid, 0)
-            # Asked before its size is read: it may go on as another program, but not the other way.
-            borrows = forks.borrows(process, self.who[pid].parent) if family else False
-            if borrows:
-                continue
-            # Not told any more of one that ends meanwhile.
-            faults = process.minor_faults() if family else 0
-            memory = process.memory()
-            if memory is None:
-                self._forget(pid, cpu)
-                continue
-            who = system.identity(pid) if family else None
-            if who is not None and any(who.image):  # one that is ending has none any more
-                family = family if who.image == self.who[pid].image else 0
-                self.who[pid] = who
-                parent = readings.get(who.parent) if borrows is None else None
-                if parent and forks.adds_nothing(memory, who.minor_faults, parent.memory):
-                    continue
-            spent = cpu.life_seconds(pid)
-            faults = max(faults, process.minor_faults())
-            who = self.who[pid]
-            image = (*who.image, who.started)
-            readings[pid] = Reading(pid, memory, spent, faults, family, image, who.parent)
+            reading = self._read_one(process, families.get(pid, 0), readings, cpu)
+            if reading is not None:
+                readings[pid] = reading
         self._images = {pid: self.who[pid].image for pid in readings}
         return list(readings.values())
 
+    def _read_one(
+        self,
+        process: system.Process,
+        family: int,
+        earlier: Mapping[int, Reading],
+        cpu: Processes,
+    ) -> Reading | None:
+        """Read a process; None if it has ended, or runs in its parent's memory, which was read `earlier`."""
+        pid = process.pid
+        # Before its size is read: a vfork may turn into another program meanwhile, but never the reverse.
+        borrows = forks.borrows(process, self.who[pid].parent) if family else False
+        if borrows:
+            return None
+        # Before its size too: of one that ends meanwhile they can't be read any more.
+        faults = process.minor_faults() if family else 0
+        memory = process.memory()
+        if memory is None:
+            self._forget(pid, cpu)
+            return None
+        who = system.identity(pid) if family else None
+        if who is not None and any(who.image):  # one that is ending has no image any more
+            family = family if who.image == self.who[pid].image else 0
+            self.who[pid] = who
+            parent = earlier.get(who.parent) if borrows is None else None
+            if parent and forks.adds_nothing(memory, who.minor_faults, parent.memory):
+                return None
+        spent = cpu.life_seconds(pid)
+        faults = max(faults, process.minor_faults())
+        who = self.who[pid]
+        image = (*who.image, who.started)
+        return Reading(pid, memory, spent, faults, family, image, who.parent)
+
     def shared_with_unread(self, twins: list[Reading]) -> set[int]:
-        """Families of which one was forked that was not read, and is there or was waited for since."""
+        """Families with a fork that was not read: it is there now, or was there and has been waited for."""
         family_of = {one.pid: one.family for one in twins}
         image_of = {self.who[one.pid].image: one.family for one in twins}
         found = set()
@@ -109,7 +121,7 @@ class Members:
         return found
 
     def _families(self) -> dict[int, int]:
-        """A number for every process whose image another one shares since a fork."""
+        """The family numbers of processes that share an image with another one since a fork."""
         known = self.processes.keys() & self.who.keys()
         return forks.numbers({pid: self.who[pid].image for pid in known}, self._images)
 

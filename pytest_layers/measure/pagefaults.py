@@ -1,8 +1,8 @@
-"""New memory that page faults brought, by what the kernel counts of the whole machine.
+"""How much new memory page faults brought, by the kernel's counters for the whole machine.
 
-One page fault adds one page, or a huge one (Documentation/admin-guide/mm/transhuge.rst). Which of them it was is
-counted for the whole machine alone: so much and no more can one process have had of it. Sizes between the two are
-counted since Linux 6.10; they are off by default.
+One page fault adds one page, or a huge one (Documentation/admin-guide/mm/transhuge.rst). Huge pages are counted for the
+whole machine only, which bounds how much one process can have got. Pages of sizes between the two are counted since
+Linux 6.10; they are off by default.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ VMSTAT = Path("/proc/vmstat")
 
 
 class Faulted(NamedTuple):
-    """What page faults had brought by some moment since boot, of all processes, in bytes."""
+    """Memory that page faults of all processes have brought since boot, in bytes."""
 
     huge: int = 0
     """In huge pages."""
     all: int | None = None
-    """In pages of any size; None where it was not asked for, or is not told."""
+    """In pages of any size; None where it was not asked for, or is not known."""
 
 
 class PageFaults:
-    """The kernel's counters, kept open: reading one costs some microseconds, /proc/vmstat 30."""
+    """The kernel's counters, kept open: reading one takes a few microseconds, /proc/vmstat 30."""
 
     def __init__(self, folder: Path = FOLDER, vmstat: Path = VMSTAT) -> None:
         self._counters = dict(_counters(folder))
@@ -41,17 +41,17 @@ class PageFaults:
         self._page_bytes = 0 if counted else _huge_page_bytes(folder)
 
     def faulted(self, *, of_any_size: bool) -> Faulted:
-        """What they have brought by now; `of_any_size` is as dear to read as a process."""
+        """What they have brought by now; reading `of_any_size` takes as long as reading a process."""
         return Faulted(self.huge_bytes(), self.all_bytes() if of_any_size else None)
 
     def huge_bytes(self) -> int:
-        """What page faults put into huge pages since boot, of all processes."""
+        """Memory in huge pages that page faults have brought since boot."""
         if self._page_bytes:
             return (self._counted(b"\nthp_fault_alloc ") or 0) * self._page_bytes
         return sum(int(os.pread(file, 32, 0)) * size for file, size in self._counters.items())
 
     def all_bytes(self) -> int | None:
-        """What page faults put into pages of any size since boot, of all processes; None where it is not told."""
+        """Memory in pages of any size that page faults have brought since boot; None where it is not known."""
         faults = self._counted(b"\npgfault ")
         return None if faults is None else faults * PAGE_BYTES + self.huge_bytes()
 
@@ -73,14 +73,14 @@ class PageFaults:
 
 
 def _huge_page_bytes(folder: Path) -> int:
-    """Of one that is counted for the whole machine; a sandbox may hide /sys."""
+    """Size of a huge page, as /proc/vmstat counts them; a sandbox may hide /sys."""
     with contextlib.suppress(OSError):
         return int((folder / "hpage_pmd_size").read_text())
     return machine.huge_page_bytes()
 
 
 def _counters(folder: Path) -> Iterator[tuple[int, int]]:
-    """A descriptor, and the bytes of one page, for every size that is counted by itself and not switched off."""
+    """A descriptor of the counter, and the bytes of one page, for every size that has a counter and is enabled."""
     for size in folder.glob("hugepages-*kB"):
         with contextlib.suppress(OSError):
             if "[never]" in (size / "enabled").read_text():

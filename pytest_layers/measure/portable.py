@@ -1,7 +1,7 @@
-"""Read one process through psutil, where there is no `/proc` (macOS, Windows): the functions of `procfs`, less exact.
+"""Reads one process through psutil where there is no `/proc` (macOS, Windows): the functions of `procfs`, less exact.
 
-Nothing tells how high a process rose between two readings. It can have grown by no more than its page faults brought,
-a page each, where the system counts them (macOS, Windows); else by what it can touch in the CPU time it spent.
+Here nothing tells how high a process rose between two readings. It can have grown by no more than one page for every
+page fault, where the system counts them (macOS, Windows), else by no more than it can touch in its CPU time.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ CANNOT = (
     "read through psutil: between two readings a peak is bound by page faults or CPU time only, shared memory and"
     " forked pages are not told apart, and waiting for a core is known as what others took of all cores",
 )
-"""What readings here can't tell, for the notes of a measurement."""
+"""Notes on what readings of this module can't tell, for the measurement."""
 HAS_MARKS = TELLS_WAITING = False
 _TABLE_SECONDS = 0.02
-"""For which one look at all processes holds."""
+"""How long the list of all processes is used before it is read again."""
 _TOUCHED_PER_SECOND = 2e9
-"""As fast as one core touches new memory."""
+"""How fast one core touches new memory."""
 _TICK_SECONDS = 0.016
 """How far CPU time may lag: Windows counts it in ticks of 15.6 ms."""
 _GONE = (psutil.NoSuchProcess, psutil.AccessDenied, OSError)
 
 
 class _Seen(NamedTuple):
-    """A process, as it was met first: its parent may end, and then it is another's child, or nobody's."""
+    """A process as it was first seen: when its parent ends, it gets another one, or none."""
 
     parent: int
     started: float
 
 
 class _Table:
-    """All processes of the machine, and those that ended while others below them live."""
+    """All processes of the machine, and ended ones that have living descendants."""
 
     def __init__(self) -> None:
         self._seen: dict[int, _Seen] = {}
         self._due = 0.0
 
     def children(self, pid: int) -> list[int]:
-        """Those that were met as children of `pid`, dead ones with living descendants too; none older than it.
+        """Processes that were first seen as children of `pid`, also ended ones with living descendants.
 
-        Windows goes on telling the number of a parent that ended, which may be another's by then.
+        None is older than `pid`: Windows still gives the number of a parent that ended, which may be another's by now.
         """
         if time.monotonic() >= self._due:
             self._look()
@@ -79,7 +79,7 @@ class _Table:
         self._forget(alive.keys())
 
     def _forget(self, alive: Any) -> None:
-        """Those that ended and that nobody calls a parent."""
+        """Forget processes that have ended and are no parent of others."""
         parents = {seen.parent for seen in self._seen.values()}
         for pid in [pid for pid in self._seen if pid not in alive and pid not in parents]:
             del self._seen[pid]
@@ -139,12 +139,12 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def cpus_allowed(pid: int) -> frozenset[int]:
-    """All CPUs: where a process is held to some of them others' work on the rest counts too."""
+    """All CPUs; so for a process that is held to some of them, work of others on the rest counts too."""
     return frozenset(range(psutil.cpu_count() or 1))
 
 
 def most_open_files() -> int:
-    """No descriptor is kept open here."""
+    """No limit: nothing is kept open here."""
     return MANY_FILES
 
 
@@ -159,7 +159,7 @@ def proportional_bytes(pid: int) -> int | None:
 
 
 def thread_ids(pid: int) -> list[str]:
-    """None: nothing tells what a thread waits."""
+    """No threads: nothing tells how long they waited."""
     return []
 
 
@@ -179,25 +179,25 @@ def switches(pid: int, thread: str) -> Switches | None:
 
 
 def suspend(pid: int) -> None:
-    """Stop it where it is; passed over where it is gone."""
+    """Suspend a process; does nothing if it is gone."""
     with contextlib.suppress(*_GONE):
         psutil.Process(pid).suspend()
 
 
 def resume(pid: int) -> None:
-    """Let it go on."""
+    """Resume a process; does nothing if it is gone."""
     with contextlib.suppress(*_GONE):
         psutil.Process(pid).resume()
 
 
 def kill(pid: int) -> None:
-    """End it at once."""
+    """Kill a process; does nothing if it is gone."""
     with contextlib.suppress(*_GONE):
         psutil.Process(pid).kill()
 
 
 def reap(pid: int) -> ChildUsage | None:
-    """Orphans are not handed to a supervisor here, so there is none to wait for."""
+    """Nothing to wait for: orphans are not adopted here."""
     return None
 
 
@@ -215,11 +215,11 @@ class Process:
         except psutil.Error as error:
             raise ProcessLookupError(pid) from error
         self._resident = self._faults = 0
-        """At the reading before; of a process that was just met, nothing."""
+        """At the reading before; 0 for a process that was just found."""
         self._cpu_seconds = 0.0
 
     def memory(self) -> Memory | None:
-        """A reading, or None when it has ended; its mark is a bound since the reading before."""
+        """A reading, or None when it has ended. Its mark is a bound on the time since the reading before."""
         try:
             with self._process.oneshot():
                 told = self._process.memory_info()
@@ -231,7 +231,7 @@ class Process:
         return Memory(most, own, max(0, told.rss - own), 0, 0)
 
     def _touched(self, told: Any) -> int:
-        """What it can have touched since the reading before."""
+        """How much it can have touched since the reading before."""
         faults = _faults(told)
         if faults is not None:
             new, self._faults = faults - self._faults, faults
@@ -240,13 +240,13 @@ class Process:
         return int((self._cpu_seconds - before + _TICK_SECONDS) * _TOUCHED_PER_SECOND)
 
     def minor_faults(self) -> int:
-        """Page faults of its life; 0 where they are not told."""
+        """Page faults of its life; 0 where they are not known."""
         with contextlib.suppress(*_GONE):
             return _faults(self._process.memory_info()) or 0
         return 0
 
     def reset_peak(self) -> bool:
-        """The mark begins anew with every reading."""
+        """Nothing to reset: the mark begins anew with every reading."""
         return True
 
     def close(self) -> None:
@@ -254,7 +254,7 @@ class Process:
 
 
 def _own_bytes(process: psutil.Process, told: Any) -> int:
-    """What ends with the process (USS); where that may not be read, all that is resident."""
+    """Memory that is the process's alone (USS); all that is resident, where that may not be read."""
     try:
         return int(min(told.rss, process.memory_full_info().uss))
     except psutil.AccessDenied:

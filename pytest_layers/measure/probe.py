@@ -1,7 +1,7 @@
-"""Measuring one node of a cluster, by the same sampler as a case: a process of its own beside those that it reads.
+"""Measures one node of the user's own cluster, with the same sampler as a case, in a process of its own.
 
-Started on the node by `engines/_nodes.py`, with this package's own files and the standard library alone. It is steered
-by files in a folder: `ready` when the window is open, `stop` to close it, `findings.json` when that is done.
+`engines/_nodes.py` starts it on the node; it needs only this package's own files and the standard library. It talks by
+files in a folder: it writes `ready` when the window is open, and `findings.json` after `stop` has appeared.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from pytest_layers.records import to_json
 LOOK_SECONDS = 0.02
 """Between two looks at whether to stop."""
 FETCH_SECONDS = 30.0
-"""For the findings to be fetched."""
+"""For somebody to fetch the findings."""
 REACH_SECONDS = 5.0
 MOST_SECONDS = 3600.0
-"""For a window: where the case's process can't be reached, this alone ends a probe that outlived it."""
+"""For a window. Where the case's process can't be reached, only this ends a probe that outlives the case."""
 
 
 class Probe:
-    """Reads `root` and what is below it, until it is told to stop, or `root` or `owner` has ended.
+    """Measures `root` and all below it, until it is told to stop, or `root` or `owner` has ended.
 
-    `owner` is a process on the node that ends when the case does: a probe must not outlive it. Where there is none,
-    `lifeline` is a connection to the case's process, over which nothing ever comes but its end.
+    `owner` is a process on the node that ends with the case, as the probe must. Where there is none, `lifeline` is a
+    connection to the case's process that carries no data: the probe ends when it is closed.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Probe:
         )
 
     def run(self) -> None:
-        """Measure one window, and leave its findings in the folder; remove that if nobody comes for them."""
+        """Measure one window and write the findings; remove the folder if nobody fetches them in time."""
         self._measure()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -73,7 +73,7 @@ class Probe:
             time.sleep(LOOK_SECONDS)
 
     def _all_alive(self) -> bool:
-        """Whether those watched are the processes they were, and the folder is there."""
+        """Whether `root` and `owner` are alive, the lifeline is not cut, and the folder is there."""
         for pid, first in self._watched.items():
             now = system.identity(pid)
             if first is None or now is None or now.is_dead or now.started != first.started:
@@ -82,7 +82,7 @@ class Probe:
         return not cut and self._folder.exists()
 
     def _write(self, name: str, text: str) -> None:
-        """Whole or not at all."""
+        """Write a file, whole or not at all."""
         with contextlib.suppress(FileNotFoundError):
             unfinished = self._folder / f"{name}.part"
             unfinished.write_text(text, encoding="utf-8")
@@ -90,7 +90,7 @@ class Probe:
 
 
 def main() -> None:
-    """`FOLDER ROOT OWNER [HOST PORT]`: go on alone, so that nobody has to wait for this process, and measure."""
+    """Measure, in the background, by arguments `FOLDER ROOT OWNER [HOST PORT]` (the last two: the lifeline)."""
     folder, root, owner = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     line = None
     with contextlib.suppress(OSError, IndexError):

@@ -1,7 +1,7 @@
-"""Read one process through `/proc` (Linux; proc(5)). Files stay open: a `pread` costs about 10 microseconds.
+"""Reads one process through `/proc` (Linux; proc(5)). Files stay open: a `pread` takes about 10 microseconds.
 
-Peaks come from the kernel's own high-water mark, `VmHWM`, which is reset by writing 5 to `clear_refs`
-(Documentation/filesystems/proc.rst); a burst of a few milliseconds between two readings is in it.
+Peaks come from the kernel's own high-water mark, `VmHWM`, which also contains bursts of a few milliseconds between two
+readings. It is reset by writing 5 to `clear_refs` (Documentation/filesystems/proc.rst).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 PAGE_BYTES = mmap.PAGESIZE
 CANNOT: tuple[str, ...] = ()
-"""What readings here can't tell: everything is told."""
+"""Notes on what readings of this module can't tell: none."""
 MANY_FILES = 2**20
-"""As many descriptors as are ever wanted."""
+"""Stands for "no limit on open files"."""
 HAS_MARKS = TELLS_WAITING = True
 """Whether the kernel keeps high-water marks, and says how long a thread waited for a core."""
 _MEMORY_LINES = re.compile(
@@ -47,15 +47,15 @@ class Memory(NamedTuple):
 
 @dataclass(frozen=True)
 class ChildUsage:
-    """What the kernel's accounting says of children that ended and were waited for, theirs included."""
+    """The kernel's accounting of children that ended and were waited for, and of children that those waited for."""
 
     cpu_seconds: float = 0.0
     largest_bytes: int = 0
-    """The largest resident size that one of them ever had."""
+    """The largest resident size of any of them."""
     minor_faults: int = 0
 
     def plus(self, other: ChildUsage) -> ChildUsage:
-        """Of both."""
+        """The usage of both together."""
         return ChildUsage(
             self.cpu_seconds + other.cpu_seconds,
             max(self.largest_bytes, other.largest_bytes),
@@ -79,15 +79,15 @@ class Identity(NamedTuple):
     started: int
     """Clock ticks since boot."""
     image: tuple[int, int]
-    """Start of code and stack: alike in forked twins, drawn anew by every exec (ASLR)."""
+    """Addresses of code and stack: the same in forks, and chosen anew by every exec (ASLR)."""
     minor_faults: int
     children: ChildUsage
-    """Of its children that ended and were waited for; their sizes are not told here."""
+    """Usage of its children that ended and were waited for; their sizes are not known here."""
     state: str
 
     @property
     def is_dead(self) -> bool:
-        """Whether it has ended, and only waits to be waited for."""
+        """Whether it has ended, and was not waited for yet (a zombie)."""
         return self.state in "ZX"
 
 
@@ -99,7 +99,7 @@ class ThreadTimes(NamedTuple):
 
 
 class Switches(NamedTuple):
-    """How often one thread left its core: to sleep, and pushed off with work still to do."""
+    """How often one thread left its core: to sleep, or pushed off while it still had work to do."""
 
     voluntary: int
     preempted: int
@@ -152,7 +152,7 @@ def _identity(place: str) -> Identity | None:
 
 
 def folder(pid: int) -> str:
-    """Where memory and files of `pid` are told: at one of its threads where the main one alone has ended."""
+    """The /proc folder of `pid`'s memory and files: of a living thread, if the main thread has ended."""
     own = f"/proc/{pid}"
     if parse_status(_read(f"{own}/status")) is None:
         for thread in thread_ids(pid):
@@ -205,7 +205,7 @@ def children(pid: int) -> list[int]:
 def proportional_bytes(pid: int) -> int | None:
     """Anonymous memory of `pid` with shared pages divided among their holders (`Pss_Anon`), swap included.
 
-    Dear: about 14 ms per GB, and it holds the process's memory lock while it reads.
+    Expensive: it takes about 14 ms per GB, and the kernel holds the process's memory lock meanwhile.
     """
     text = _read(f"{folder(pid)}/smaps_rollup")
     if b"\nPss_Anon:" not in text:  # Linux before 5.3 does not tell it apart
@@ -218,7 +218,7 @@ def proportional_bytes(pid: int) -> int | None:
 
 
 def last_pid() -> bytes:
-    """The pid handed out last on this machine: unchanged means that nothing was born since."""
+    """The pid given out last on this machine: while it is the same, no process was started."""
     return _read("/proc/loadavg").rsplit(b" ", 1)[-1]
 
 
@@ -231,7 +231,7 @@ def most_open_files() -> int:
 
 
 def thread_ids(pid: int) -> list[str]:
-    """Threads of `pid`; empty where it is gone."""
+    """The threads of `pid`; none when it is gone."""
     try:
         return os.listdir(f"/proc/{pid}/task")
     except OSError:
@@ -264,13 +264,13 @@ def cpus_allowed(pid: int) -> frozenset[int]:
 
 
 def switches(pid: int, thread: str) -> Switches | None:
-    """Switches of a thread's life; None when it has ended. Several times as dear as its times."""
+    """Switches in a thread's life; None when it has ended. Several times as expensive as its times."""
     found = _SWITCH_LINES.search(_read(f"/proc/{pid}/task/{thread}/status"))
     return Switches(*map(int, found.groups())) if found else None
 
 
 def cpu_seconds(pid: int) -> float | None:
-    """CPU time of a process, its ended threads included, in nanosecond steps; None when it is gone.
+    """CPU time of a process, ended threads included, exact to nanoseconds; None when it is gone.
 
     The clock of another process is `(~pid << 3) | 2` (clock_getcpuclockid(3), kernel's CPUCLOCK_SCHED).
     """
@@ -281,28 +281,28 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def suspend(pid: int) -> None:
-    """Stop it where it is; passed over where it is gone."""
+    """Suspend a process; does nothing if it is gone."""
     _send(pid, signal.SIGSTOP)
 
 
 def resume(pid: int) -> None:
-    """Let it go on."""
+    """Resume a process; does nothing if it is gone."""
     _send(pid, signal.SIGCONT)
 
 
 def kill(pid: int) -> None:
-    """End it at once."""
+    """Kill a process; does nothing if it is gone."""
     _send(pid, signal.SIGKILL)
 
 
 def _send(pid: int, number: int) -> None:
-    """Passed over where it is gone, or another user's (`sudo`)."""
+    """Send a signal; does nothing if the process is gone, or another user's (`sudo`)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.kill(pid, number)
 
 
 def reap(pid: int) -> ChildUsage | None:
-    """Collect a child of this process if it has ended; what is known of it, and of descendants that it waited for."""
+    """Wait for a child of this process if it has ended; gives its usage and that of descendants it waited for."""
     try:
         reaped, _, usage = os.wait4(pid, os.WNOHANG)
     except ChildProcessError:
@@ -329,7 +329,7 @@ class Process:
     def memory(self) -> Memory | None:
         """A reading, or None when it has ended."""
         memory = self._memory()
-        return self._memory() if memory is None and self._is_elsewhere() else memory
+        return self._memory() if memory is None and self._reopen() else memory
 
     def _memory(self) -> Memory | None:
         try:
@@ -337,8 +337,8 @@ class Process:
         except OSError:
             return None
 
-    def _is_elsewhere(self) -> bool:
-        """Whether another of its threads tells of it now: the one that did has ended."""
+    def _reopen(self) -> bool:
+        """Read it at another thread from now on, if the thread it was read at has ended; gives whether that is so."""
         place = folder(self.pid)
         if place == self._folder:
             return False
@@ -349,7 +349,7 @@ class Process:
         return True
 
     def minor_faults(self) -> int:
-        """Page faults of its life that read nothing from disk; 0 when it has ended."""
+        """Page faults of its life without reading from disk; 0 when it has ended."""
         try:
             fields = os.pread(self._stat, 512, 0).rpartition(b")")[2].split(None, 8)
             return int(fields[7])
@@ -357,7 +357,7 @@ class Process:
             return 0
 
     def reset_peak(self) -> bool:
-        """Start the high-water mark anew at what is resident now; whether the kernel let us."""
+        """Reset the high-water mark to what is resident now; gives whether the kernel allowed it."""
         try:
             descriptor = os.open(f"{self._folder}/clear_refs", os.O_WRONLY | os.O_CLOEXEC)
         except OSError:
@@ -377,7 +377,7 @@ class Process:
 
 
 def _read(path: str) -> bytes:
-    """The whole file, of which the kernel gives a page at a time; empty where it can't be read."""
+    """The whole file, which comes a page at a time; empty where it can't be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -1,16 +1,17 @@
-"""What the sampler found becomes a measurement. Pure."""
+"""Turns what the sampler found into a measurement. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pytest_layers.measure.findings import Findings, PointFinding
 from pytest_layers.records import Bracket, Measurement, Moment, Node, ProcessPeak
 
 SPILLED = "spilled_bytes"
-"""The name under which an engine tells what it spilled."""
+"""The key of the engine's own count of spilled bytes."""
 LEAST_THREAD_SHARE = 0.5
-"""Of the CPU seconds, that must belong to threads whose waiting is known before it may stand for the rest."""
+"""The threads whose waiting is known stand for the rest only if they did this share of the CPU work."""
 
 
 def measurement(
@@ -22,38 +23,60 @@ def measurement(
     nodes: tuple[Node, ...] = (),
     lost_nodes: tuple[str, ...] = (),
 ) -> Measurement:
-    """The measurement of one window on `cores_given` cores; `native` is what the engine told of it.
+    """The measurement of one window on `cores_given` cores; `native` are the engine's own figures.
 
-    `left_bytes`: what earlier cases left in a kept engine. It may have served this one, which then grew by so much
-    more. `nodes` of a cluster are added to the case's tree: then the peak of the sum is at no line of the case's own.
+    `left_bytes`: what earlier cases left in a kept engine. If this case used it, it grew by that much more.
+    `nodes`: of the user's own cluster, added to the case's own tree.
     """
-    told = native or {}
-    base = findings.base_bytes
+    own = _own(findings, cores_given, native or {}, left_bytes)
+    return _with_nodes(own, nodes, lost_nodes) if nodes or lost_nodes else own
+
+
+def _own(
+    findings: Findings, cores_given: int, native: dict[str, float], left_bytes: int
+) -> Measurement:
+    """The measurement of the case's own tree."""
     total = Bracket(findings.lower_bytes, findings.upper_bytes)
-    growth = _growth(total, Bracket(base - left_bytes, findings.base_upper_bytes))
+    base = Bracket(findings.base_bytes - left_bytes, findings.base_upper_bytes)
     wait, preempted, notes = _waits(findings, cores_given)
     return Measurement(
         wall_seconds=findings.wall_seconds,
-        cpu_seconds=findings.cpu_seconds + sum(node.cpu_seconds for node in nodes),
-        wait_seconds=wait + sum(node.wait_seconds for node in nodes),
-        preempted_seconds=preempted + sum(node.preempted_seconds for node in nodes),
+        cpu_seconds=findings.cpu_seconds,
+        wait_seconds=wait,
+        preempted_seconds=preempted,
         cores_given=cores_given,
-        base_bytes=base + sum(node.base_bytes for node in nodes),
-        total=_sum([total, *(node.total for node in nodes)]),
-        growth=_sum([growth, *(node.growth for node in nodes)]),
+        base_bytes=findings.base_bytes,
+        total=total,
+        growth=_growth(total, base),
         file_bytes=findings.file_bytes,
         shared_bytes=findings.shared_bytes,
-        spilled_bytes=max(findings.spilled_bytes, int(told.get(SPILLED, 0))),
+        spilled_bytes=max(findings.spilled_bytes, int(native.get(SPILLED, 0))),
         peak_seconds=findings.peak_seconds,
         processes=_processes(findings),
         timeline=tuple(_moments(findings.points)),
         samples=findings.samples,
         longest_gap_seconds=findings.longest_gap_seconds,
         notes=(*findings.notes, *notes),
+        native=native,
+        where=findings.where,
+    )
+
+
+def _with_nodes(
+    own: Measurement, nodes: tuple[Node, ...], lost_nodes: tuple[str, ...]
+) -> Measurement:
+    """The case's own tree and the nodes of a cluster together; no line of the test ran at the peak of that sum."""
+    return replace(
+        own,
+        cpu_seconds=own.cpu_seconds + sum(node.cpu_seconds for node in nodes),
+        wait_seconds=own.wait_seconds + sum(node.wait_seconds for node in nodes),
+        preempted_seconds=own.preempted_seconds + sum(node.preempted_seconds for node in nodes),
+        base_bytes=own.base_bytes + sum(node.base_bytes for node in nodes),
+        total=_sum([own.total, *(node.total for node in nodes)]),
+        growth=_sum([own.growth, *(node.growth for node in nodes)]),
         nodes=nodes,
         lost_nodes=lost_nodes,
-        native=told,
-        where=() if nodes else findings.where,
+        where=() if nodes else own.where,
     )
 
 
@@ -92,11 +115,11 @@ def _processes(findings: Findings) -> tuple[ProcessPeak, ...]:
 
 
 def _waits(findings: Findings, cores: int) -> tuple[float, float, tuple[str, ...]]:
-    """Waiting of the whole tree for cores that others had, how much of it after having been pushed off one, and notes.
+    """How long the tree waited for cores that others had, how long of it preempted, and notes on that.
 
-    A thread that came and went between two readings leaves its CPU seconds with its process, not its waiting: that of
-    the threads seen is scaled to the CPU of all, unless they are too few: then the rest may have waited for all that
-    others did. What the tree waited beyond that, it waited for itself.
+    Of a thread that came and went between two readings the CPU seconds are known, by its process, but not the waiting.
+    So the waiting of the threads that were seen is scaled up to the CPU seconds of all. If too few were seen, the rest
+    may have waited for as long as others worked. Longer waiting than that was for the tree's own threads.
     """
     spent, seen = findings.cpu_seconds, findings.thread_cpu_seconds
     others = findings.others_seconds

@@ -1,13 +1,15 @@
-"""When to read what, so that the reading costs about one per cent of a core.
+"""Decides when to read what of a process tree, so that reading takes about one per cent of a core.
 
-Cheap and often: memory and CPU of every process. Seldom: who is there, threads, shared segments, proportional sizes.
-A small credit of time is spent on finer reading while something moves, and more near a stop line.
+Cheap, and read often: memory and CPU of every process. Expensive, and read seldom: which processes there are, threads,
+shared segments, proportional sizes of forks. While something moves, a small credit of time allows more frequent
+readings; near a stop line they come as often as it takes.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from pytest_layers.measure import forks, machine, tree
 from pytest_layers.measure.cpu import Account, Demand
@@ -23,32 +25,46 @@ from pytest_layers.measure.tracker import Tracker, tree_upper
 from pytest_layers.records import Bracket
 
 SHARE = 0.01
-"""Of one core, spent on reading memory and CPU; what is read seldom is paid for apart."""
+"""Of one core, for reading memory and CPU; what is read seldom has shares of its own."""
 URGENT_SHARE = 0.2
-"""Of one core, for proportional sizes while a stop line may have been passed unseen."""
+"""Of one core, for proportional sizes while the tree may be past a stop line without our knowing."""
 URGENT_SECONDS = 0.25
-"""What such readings cost may be paid for by this much time before them."""
+"""Time without such readings that counts for later ones: a credit of this many seconds at most."""
 SHORTEST_SECONDS = 0.005
 LONGEST_SECONDS = 0.05
 LONGEST_OF_FEW_SECONDS, FEW_PROCESSES = 0.02, 4
-"""What a process that ends takes with it is bound by the time since its last reading."""
+"""With few processes readings are cheap. How much one that ends held unseen is bound by the time since its reading."""
 MOVING_SECONDS = 0.002
 """Between two readings while file or shared pages move, or processes come and go, as long as there is credit."""
 CREDIT_SECONDS = 0.05
+"""The most credit that can be saved."""
 SLOW_SECONDS = 0.1
-"""Between two looks at threads and segments."""
+"""Between two looks at threads, segments and spilled files."""
 ALLOCATION_BYTES_PER_SECOND = 8e9
-"""As fast as several threads together touch new memory: how far ahead a stop line is looked for."""
+"""How fast several threads together touch new memory: how soon a stop line may be passed."""
 LEAST_SLEEP_SECONDS = 0.0005
 MAX_HELD = 5
-"""Processes that are told of where a case is stopped."""
+"""How many processes are named where a case is stopped."""
 _NOT_ALL = "not all processes could be read, so how much they held at most is not known"
 _NO_ROOT = "/proc does not tell of the test's process"
 _NO_RESET = "the kernel did not let the high-water marks be reset: peaks are those of the readings"
 
 
+class _Seldom(NamedTuple):
+    """The expensive part of one reading."""
+
+    segments: Bracket
+    proportional: dict[int, Bracket] | None
+    """Of families of forks; None where they were not read."""
+    memory_read: float
+    """When all memory was read, by the sampler's clock."""
+
+
 class Sampler:
-    """Reads one tree from outside. `begin` and `end` bound the window; `poll` is due after `delay_seconds`."""
+    """Samples one process tree from outside.
+
+    `begin` and `end` bound the window; in between and outside of it `poll` is to be called after `delay_seconds`.
+    """
 
     def __init__(
         self,
@@ -61,11 +77,11 @@ class Sampler:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.root = root
-        """The case's own process, whose waited children it tells of itself."""
+        """The case's own process, which reports the usage of the children that it waited for itself."""
         self.last_bytes = 0
         """Footprint when the case's own process was last seen alive."""
         self.stop_bytes: int | None = None
-        """Footprint at which the tree is to be stopped; reading is finer near it."""
+        """Footprint at which the tree is to be stopped; readings are more frequent near it."""
         self._members = Members(walk)
         self._share = share
         self._segments = segments
@@ -81,7 +97,7 @@ class Sampler:
         self._frozen: list[int] = []
         self._has_twins = False
         self._blind_bytes = 0
-        """What twins can take while their proportional sizes are read, by the last such reading."""
+        """How much forks can touch while their proportional sizes are read, judged by the last such reading."""
         self._credit = CREDIT_SECONDS
         self._cost = 0.0
         self._moving = False
@@ -104,7 +120,7 @@ class Sampler:
 
     @property
     def cpu_seconds(self) -> float:
-        """Of the tree since the window began, by the last readings."""
+        """Of the tree since the window began, at the last reading."""
         return self._cpu.processes.seen_seconds
 
     @property
@@ -114,19 +130,18 @@ class Sampler:
 
     @property
     def demand(self) -> Demand:
-        """What the tree has wanted of the cores in this window, at the last look at its threads."""
+        """The tree's demand for cores in this window, at the last look at its threads."""
         return self._cpu.demand
 
     def begin(self, usage: ChildUsage) -> None:
-        """Open the window: marks and sums start anew."""
+        """Open the window: high-water marks and sums start anew."""
         members = self._members
         members.unread = ""
         self._last_pids = (system.last_pid(),) * 2
         for _ in self._last_pids:
             members.scan(self._cpu.processes)
         dead = members.forget_dead(self._cpu.processes)
-        refused = [pid for pid, process in members.processes.items() if not process.reset_peak()]
-        is_reset = all(map(system.is_dead, refused))
+        is_reset = self._reset_marks()
         self._cpu.threads.close()
         cpus = system.cpus_allowed(self.root)
         self._cpu = Account(cpus)
@@ -138,20 +153,26 @@ class Sampler:
         self._credit = CREDIT_SECONDS
         self._in_window = True
         self._spill.begin()
-        began = self._started = self._clock()
         self._read_opening()
         members.unread = members.unread or ("" if self.root in self._pids else _NO_ROOT)
         self._moving = True
-        self._started = self._clock()
-        self._tracker.start_later(self._started - began)
+
+    def _reset_marks(self) -> bool:
+        """Reset the high-water mark of every process; whether that worked for all that are alive."""
+        processes = self._members.processes
+        refused = [pid for pid, process in processes.items() if not process.reset_peak()]
+        return all(map(system.is_dead, refused))
 
     def _read_opening(self) -> None:
-        """All, and once more where that was not of a single moment: then it is known what moved meanwhile."""
+        """Read all; twice where that took too long to be of a single moment. The window begins after it."""
+        began = self._started = self._clock()
         for _ in range(2):
             self._slow_due = self._proportional_due = 0.0
             self.poll(opening=True)
             if not self._tracker.is_torn:
-                return
+                break
+        self._started = self._clock()
+        self._tracker.start_later(self._started - began)
 
     def end(self, usage: ChildUsage) -> Findings:
         """Close the window with one full reading."""
@@ -162,7 +183,7 @@ class Sampler:
         return self._findings(wall, usage)
 
     def adopted(self, usage: ChildUsage) -> None:
-        """What is known of processes that were reaped by the supervisor."""
+        """Take in what is known of processes that the supervisor waited for."""
         self._cpu.processes.adopt(usage)
 
     def poll(self, *, opening: bool = False) -> int:
@@ -175,28 +196,20 @@ class Sampler:
         faulted = self._page_faults.faulted(of_any_size=len(self._members.processes) > 1)
         first = self._clock()
         readings = self._members.read(self._cpu.processes)
-        seldom = time.thread_time()
-        is_due = now >= self._slow_due
-        shared = {reading.pid: reading.memory.shmem for reading in readings}
-        segments = self._segments.look(now, shared, due=is_due)
-        looked = time.thread_time() - seldom
-        last = self._clock()
-        proportional = self._read_proportional(now, readings)
-        last = last if self._frozen else self._clock()
-        if is_due:
-            self._look_slowly(now, readings, looked, opening=opening)
-        seldom = time.thread_time() - seldom
+        seldom_began = time.thread_time()
+        seldom = self._read_seldom(now, readings, opening=opening)
+        seldom_cost = time.thread_time() - seldom_began
         ended = faulted.all is not None and bool(self._tracker.gone(readings))
         self._tracker.observe(
             now - self._started,
             readings,
-            segments=segments,
+            segments=seldom.segments,
             doubtful_bytes=self._segments.doubtful_bytes,
             faulted=(faulted, self._page_faults.faulted(of_any_size=ended)),
-            proportional=proportional,
+            proportional=seldom.proportional,
             names={pid: who.name for pid, who in self._members.who.items()},
             cpu_seconds=cpu_seconds,
-            reading_seconds=last - first,
+            reading_seconds=seldom.memory_read - first,
             all_met=all_met,
             opening=opening,
         )
@@ -204,8 +217,23 @@ class Sampler:
             self.last_bytes = self.footprint_bytes
         self._reset_stale(readings)
         self._thaw()
-        self._cost = time.thread_time() - before - seldom
+        self._cost = time.thread_time() - before - seldom_cost
         return self.footprint_bytes
+
+    def _read_seldom(self, now: float, readings: list[Reading], *, opening: bool) -> _Seldom:
+        """Read what is expensive, each part if it is due."""
+        before = time.thread_time()
+        is_due = now >= self._slow_due
+        shared = {reading.pid: reading.memory.shmem for reading in readings}
+        segments = self._segments.look(now, shared, due=is_due)
+        looked = time.thread_time() - before
+        memory_read = self._clock()
+        proportional = self._read_proportional(now, readings)
+        if not self._frozen:  # else nothing moved meanwhile
+            memory_read = self._clock()
+        if is_due:
+            self._look_slowly(now, readings, looked, opening=opening)
+        return _Seldom(segments, proportional, memory_read)
 
     def delay_seconds(self) -> float:
         """Until the next reading is due."""
@@ -220,7 +248,7 @@ class Sampler:
         return delay
 
     def _seconds_to(self, stop_bytes: int) -> float:
-        """The soonest that a stop line may be passed, or that it can be read whether it was."""
+        """How soon a stop line may be passed; where it may be already, until that may be read."""
         held = self._tracker.reach_bytes if self._has_twins else self.footprint_bytes
         soonest = (stop_bytes - held) / ALLOCATION_BYTES_PER_SECOND
         if soonest < 0:
@@ -249,7 +277,7 @@ class Sampler:
     def _look_slowly(
         self, now: float, readings: list[Reading], looked: float, *, opening: bool
     ) -> None:
-        """Threads and spilled files, ten times a second at most; `looked` is what a due look at segments took."""
+        """Read threads and spilled files, ten times a second at most; `looked` is what a due look at segments cost."""
         before = time.thread_time() - looked
         pids = [reading.pid for reading in readings]
         self._cpu.look(now - self._started, pids, opening=opening)
@@ -258,7 +286,7 @@ class Sampler:
         self._slow_due = now + max(SLOW_SECONDS, cost / self._share * 2)
 
     def _read_proportional(self, now: float, readings: list[Reading]) -> dict[int, Bracket] | None:
-        """Proportional sizes of families, when the last reading of them is paid for, or a stop line is in reach."""
+        """Proportional sizes of families of forks, if they are stale and due, or a stop line is in reach."""
         twins = [reading for reading in readings if reading.family]
         self._has_twins = bool(twins)
         near = self._may_pass(0)
@@ -283,25 +311,25 @@ class Sampler:
         return found
 
     def _may_pass(self, more_bytes: int) -> bool:
-        """Whether a stop line may have been passed, or will be by so much more."""
+        """Whether the tree may be past the stop line, or would be with so much more."""
         reach = self._tracker.reach_bytes + more_bytes
         return self.stop_bytes is not None and reach > self.stop_bytes
 
     def _freeze(self, twins: list[Reading]) -> None:
-        """Have twins take no more memory while it is read whether they have passed a stop line."""
+        """Suspend forks while their sizes are read, so that they take no more memory near a stop line."""
         found = {one.pid: system.identity(one.pid) for one in twins}
         running = [pid for pid, who in found.items() if who and who.state != "T"]
         self._frozen += running
         tree.freeze(running)
 
     def _thaw(self) -> None:
-        """Let them go on where they have not."""
+        """Resume them, unless they are past the stop line."""
         if self.stop_bytes is None or self.footprint_bytes <= self.stop_bytes:
             tree.thaw(self._frozen)
             self._frozen = []
 
     def _reset_stale(self, readings: list[Reading]) -> None:
-        """Start marks anew where an old peak or moving file pages would blur the next stretch."""
+        """Reset the marks of processes whose old peak or moving file pages would blur the next bounds."""
         pids = {reading.pid for reading in readings}
         self._moving, self._pids = pids != self._pids, pids
         for reading in readings:
@@ -318,14 +346,7 @@ class Sampler:
     def _findings(self, wall: float, usage: ChildUsage) -> Findings:
         tracker, unread = self._tracker, self._members.unread
         spent = self._cpu.spent(self.root, usage.less(self._usage).cpu_seconds, wall)
-        adopted, children = self._cpu.processes.adopted, self._cpu.processes.children()
-        faults = {pid: waited.minor_faults for pid, waited in children.items()}
-        upper = tree_upper(
-            tracker,
-            largest_bytes=max(usage.largest_bytes, adopted.largest_bytes),
-            child_faults=adopted.minor_faults + sum(faults.values()),
-            faults_by_parent={pid: faults[pid] for pid in faults if pid != self.root},
-        )
+        upper = self._most_bytes if unread else self._upper_bytes(usage)
         return Findings(
             wall_seconds=wall,
             cpu_seconds=spent.cpu,
@@ -336,7 +357,7 @@ class Sampler:
             base_bytes=tracker.base_bytes,
             base_upper_bytes=tracker.base_upper_bytes,
             lower_bytes=tracker.lower_bytes,
-            upper_bytes=max(tracker.lower_bytes, self._most_bytes if unread else upper),
+            upper_bytes=max(tracker.lower_bytes, upper),
             file_bytes=tracker.file_bytes,
             shared_bytes=tracker.shared_bytes,
             spilled_bytes=self._spill.peak_bytes,
@@ -349,6 +370,17 @@ class Sampler:
                 for point in tracker.timeline.points()
             ),
             notes=(*self._notes, *([f"{unread}: {_NOT_ALL}"] if unread else [])),
+        )
+
+    def _upper_bytes(self, usage: ChildUsage) -> int:
+        """The upper bound on the peak, with what the kernel's accounting says of processes that ended."""
+        adopted, children = self._cpu.processes.adopted, self._cpu.processes.children()
+        faults = {pid: waited.minor_faults for pid, waited in children.items()}
+        return tree_upper(
+            self._tracker,
+            largest_bytes=max(usage.largest_bytes, adopted.largest_bytes),
+            child_faults=adopted.minor_faults + sum(faults.values()),
+            faults_by_parent={pid: faults[pid] for pid in faults if pid != self.root},
         )
 
     def held(self) -> list[tuple[str, int, int]]:

@@ -1,7 +1,7 @@
 """Shared memory of a tree, each segment once: POSIX, System V, memfd, anonymous shared maps, files on tmpfs.
 
-A page of a segment stands in the resident size of every process that touched it, and stays allocated when all of
-them are gone. What a segment takes is `st_blocks * 512`, whoever holds it.
+A page of a segment is in the resident size of every process that touched it, and stays allocated when all of them have
+ended. What a segment takes is `st_blocks * 512`, whoever holds it.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from pytest_layers.records import Bracket
 Key = tuple[int, int]
 """Device and inode."""
 
-Told = tuple[int, int] | None
-"""As `machine.shared_bytes` gives it."""
+MachineShared = tuple[int, int] | None
+"""What `machine.shared_bytes` gives."""
 
 SHARED_FOLDER = "/dev/shm"  # noqa: S108  (the kernel's name for it: shm_overview(7))
 _PREFIXES = (b"/dev/shm/", b"/memfd:", b"/dev/zero (deleted)", b"/SYSV")
@@ -33,25 +33,25 @@ _MAPPED = re.compile(
     rb"^\S+ \S+ \S+ (\w+):(\w+) (\d+) +(%b)" % b"|".join(map(re.escape, _PREFIXES)),
     re.MULTILINE,
 )
-"""Device, inode and what the name begins with in a line of maps (proc_pid_maps(5)), of one that maps a segment."""
+"""A line of maps (proc_pid_maps(5)) that maps a segment: device, inode, and how the name begins."""
 _SYSTEM_V = -1
-"""Stands for the device of System V segments, whose inode is their own number: it may be an anonymous map's too."""
+"""The device of System V segments in keys: their numbers could also be inodes of anonymous maps."""
 SHARE = 0.05
-"""Of one core, for sizes while shared memory moves; where maps are read for them (smaps), which waits for locks of the
-processes, of the time too.
+"""Of one core, for reading sizes while shared memory moves; of the time too where smaps is read for that, which waits
+for locks of the processes.
 """
 
 
 class SystemV(NamedTuple):
-    """A System V segment, which stays when nobody is attached any more (sysvipc(7))."""
+    """A System V segment, which stays when no process is attached any more (sysvipc(7))."""
 
     bytes: int
     users: frozenset[int]
-    """Who made it, and who attached or detached last."""
+    """The processes that made it, and that attached or detached last."""
 
 
 def system_v() -> dict[Key, SystemV]:
-    """All of the machine, by `/proc/sysvipc/shm`."""
+    """All System V segments of the machine, by `/proc/sysvipc/shm`."""
     with contextlib.suppress(OSError):
         names, *lines = Path("/proc/sysvipc/shm").read_text().splitlines()
         found = [dict(zip(names.split(), line.split(), strict=True)) for line in lines]
@@ -66,7 +66,7 @@ def system_v() -> dict[Key, SystemV]:
 
 
 def held_open(pid: int) -> dict[Key, int]:
-    """Segments that `pid` holds a descriptor of, in bytes."""
+    """Segments that `pid` has open, and their bytes."""
     found: dict[Key, int] = {}
     folder = f"{procfs.folder(pid)}/fd".encode()
     with contextlib.suppress(OSError):
@@ -80,12 +80,12 @@ def held_open(pid: int) -> dict[Key, int]:
 
 
 def _taken_bytes(stat: os.stat_result) -> int:
-    """What a file takes; Windows tells its length only."""
+    """How much room a file takes; Windows tells only its length."""
     return stat.st_blocks * 512 if hasattr(stat, "st_blocks") else stat.st_size
 
 
 def mapped(pid: int) -> set[Key]:
-    """Segments that `pid` maps: a map outlives its descriptor."""
+    """Segments that `pid` maps, also where it has closed them."""
     with contextlib.suppress(OSError):
         lines = Path(f"{procfs.folder(pid)}/maps").read_bytes()
         if any(prefix in lines for prefix in _PREFIXES):
@@ -94,9 +94,9 @@ def mapped(pid: int) -> set[Key]:
 
 
 def mapped_bytes(pid: int) -> dict[Key, Counter[bytes]]:
-    """What `pid` maps of each segment: `Rss`, and `Pss`, where pages that others map too are divided among all (smaps).
+    """How much `pid` maps of each segment (smaps): `Rss`, and `Pss`, which divides pages among all who map them.
 
-    `map_files` would give their whole sizes but wants privileges. Dear: about 14 ms per GB that is mapped.
+    Expensive: about 14 ms per GB mapped. `map_files` would give whole sizes, but needs privileges.
     """
     found: dict[Key, Counter[bytes]] = {}
     key: Key | None = None
@@ -120,10 +120,10 @@ def _mapped_pages(pid: int) -> int:
 def mapped_by_all(
     pids: list[int], known: Container[Key]
 ) -> tuple[dict[Key, Bracket], dict[int, int]]:
-    """What segments take that are not `known` already: the shares of all who map them. And what each maps of all.
+    """The sizes of segments that are not `known`, as sums of what processes map (Pss); and all that each maps (Rss).
 
-    Those are read one process after the other: of pages that moved meanwhile none is sure, and where they were many, no
-    more than what one process maps.
+    The processes are read one after another. Pages that moved meanwhile widen the bounds; if there were many, the lower
+    bound is only what a single process maps.
     """
     before = [_mapped_pages(pid) for pid in pids]
     shares: Counter[Key] = Counter()
@@ -151,7 +151,7 @@ def _key(major: bytes, minor: bytes, inode: bytes, name: bytes) -> Key:
 
 
 def files_in(folder: str) -> dict[Key, int]:
-    """Files below a folder on tmpfs, in bytes: written there they take memory, mapped or not."""
+    """Files below a folder, and their bytes. On tmpfs they take memory, mapped or not."""
     return {key: size for _, key, size in _files_below(folder)}
 
 
@@ -181,43 +181,44 @@ def on_tmpfs(folder: str) -> bool:
 
 
 class Segments:
-    """The segments of one case: those its processes hold or held, and files in a folder of its own.
+    """The segments of one case: those its processes hold or have held, and files in folders of its own.
 
-    Of files that were there before only what they grew by is counted, and only where a process of the case holds them.
-    A file that appeared in a folder that all share, and that was never seen in the case's hands, may be anybody's.
+    Of a file that was there before only its growth counts, and only if a process of the case holds it. A file that
+    appears in a shared folder (/dev/shm) and was never seen held by the case may be anybody's: its bytes are doubtful.
     """
 
     def __init__(self, shared: Iterable[str] = (SHARED_FOLDER,), own: Iterable[str] = ()) -> None:
         self._own = [folder for folder in own if on_tmpfs(folder)]
         self._folders = [*(folder for folder in shared if on_tmpfs(folder)), *self._own]
         self._paths: dict[Key, str] = {}
-        """Of files in the folders, when sizes were read."""
+        """Of the files in the folders when sizes were read."""
         self._foreign = self._named(system_v())
         self._pids: set[int] = set()
-        """All that were ever read of."""
+        """All processes of the case so far."""
         self._held: set[Key] = set()
         self.sizes: dict[Key, int] = {}
         self._read_bytes = self._read_used = 0
         self._unsure_bytes = 0
-        """Of what was read last, what it may be too much."""
+        """By how much the sizes read last may be too large."""
         self._is_dear = False
-        """Whether maps were read for that (smaps)."""
-        self._machine: tuple[Told, Told] = (None, None)
-        """All shared memory of it just before sizes were read, and just after."""
+        """Whether smaps was read for them."""
+        self._machine: tuple[MachineShared, MachineShared] = (None, None)
+        """All shared memory of the machine just before sizes were read, and just after."""
         self._read_mapped: dict[int, int] = {}
-        """What each process mapped when sizes were read, as far as is known: no more than that."""
+        """How much each process mapped, at most, when sizes were read."""
         self._maps: dict[int, set[Key]] = {}
         self._due = 0.0
         self.doubtful_bytes = 0
-        """Of files that appeared, and that may be the case's or somebody else's."""
+        """Of files that appeared in shared folders and may be the case's or somebody else's."""
 
     def look(self, now: float, shared_by_pid: Mapping[int, int], *, due: bool) -> Bracket:
-        """What all of the tree take; read anew where that is `due`, or memory moved and the last time is paid for.
+        """What all segments of the tree take. They are read if that is `due`, or if memory moved and there is time.
 
-        What each process maps (`RssShmem`), and what is used of the folders, is told at once: since sizes were read
-        what is mapped or a file has grown or shrunk by no more than these moved. All shared memory of the machine tells
-        the rest, others being taken to hold as much as before: what several map of one segment is new once, and what
-        nobody maps may be gone. A file that has its size is not gone, whoever let it go.
+        In between, bounds come from what is cheap to read: how much each process maps (`RssShmem`), and how much of the
+        folders is used. Mapped segments and files have changed by no more than these since sizes were read. All shared
+        memory of the machine narrows that, assuming that other programs hold as much as before: what several processes
+        map of one segment is new only once, and segments that nobody maps may be gone. A file that still has its size
+        is not gone, whoever closed it.
         """
         used = self.used_bytes()
         moved = [
@@ -240,7 +241,7 @@ class Segments:
         return Bracket(max(0, lower), self._read_bytes + grown)
 
     def _as_machine(self, shrunk: int, grown: int) -> tuple[int, int]:
-        """The same, as files tell, and all shared memory of the machine, where that is counted."""
+        """The same changes, narrowed by files that are still there and by all shared memory of the machine."""
         (before, after), now = self._machine, machine.shared_bytes()
         if before is None or after is None or now is None:
             return self._gone(shrunk), grown
@@ -249,7 +250,7 @@ class Segments:
         return self._gone(max(shrunk, sum(after) - sum(now))), min(grown, most)
 
     def _gone(self, shrunk: int) -> int:
-        """No more than what was read but for the files that are there still."""
+        """How much may be gone, at most: not the files that are still there."""
         if not shrunk:
             return 0
         there = 0
@@ -261,7 +262,7 @@ class Segments:
         return min(shrunk, self._read_bytes - there)
 
     def used_bytes(self) -> int:
-        """What is used of the folders, by whomever: when it moved, `read` may find something new."""
+        """How much of the folders is used, by any program; if it moved, `read` may find something new."""
         used = 0
         for folder in self._folders:
             with contextlib.suppress(OSError):
@@ -270,7 +271,7 @@ class Segments:
         return used
 
     def _named(self, segments: Mapping[Key, SystemV]) -> dict[Key, int]:
-        """What anybody can find: files in the folders, and these."""
+        """Segments that have a name: files in the folders, and these."""
         found = {key: segment.bytes for key, segment in segments.items()}
         self._paths = {}
         for folder in self._folders:
@@ -279,9 +280,9 @@ class Segments:
         return found
 
     def read(self, shared_by_pid: Mapping[int, int], *, due: bool = True) -> int:
-        """Bytes of all segments of the tree, given what each process maps of shared memory (`RssShmem`).
+        """Read the sizes of all segments; gives their sum. Each process maps so much shared memory (`RssShmem`).
 
-        Where they are not due, those of a process that maps as much as before are taken to be the same.
+        Unless it is due, the maps of a process that maps as much as before are not read again.
         """
         self._pids |= shared_by_pid.keys()
         segments = system_v()
@@ -302,7 +303,7 @@ class Segments:
         return sum(size for size in self.sizes.values() if size > 0)
 
     def _map(self, shared_by_pid: Mapping[int, int], *, due: bool) -> None:
-        """What each process maps."""
+        """Find which segments each process maps."""
         self._maps = {
             pid: mapped(pid) if due or self._read_mapped.get(pid) != shared else self._maps[pid]
             for pid, shared in shared_by_pid.items()
@@ -311,7 +312,7 @@ class Segments:
         self._read_mapped = dict(shared_by_pid)
 
     def _nameless(self, known: AbstractSet[Key]) -> dict[Key, int]:
-        """What is mapped of segments that are not `known`, at most."""
+        """Upper bounds on mapped segments that are not `known`: they can't be opened, nor found by name."""
         pids = [pid for pid, keys in self._maps.items() if keys - known]
         found, resident = mapped_by_all(pids, known)
         for pid, size in resident.items():
@@ -321,9 +322,9 @@ class Segments:
         return {key: size.upper_bytes for key, size in found.items()}
 
     def remove_left(self) -> list[str]:
-        """Remove segments that the tree held and left behind; gives their paths.
+        """Remove files that the tree held and left in the folders; gives their paths.
 
-        Only what one of its processes was seen to hold: another program may make files there at the same time.
+        Only files that one of its processes was seen to hold: other programs may make files there at the same time.
         """
         removed = []
         for folder in self._folders:
@@ -336,7 +337,7 @@ class Segments:
         return removed
 
     def _remove(self, file: str) -> bool:
-        """Remove a file that the tree held and that was not there before; whether that was so."""
+        """Remove a file if the tree held it and it was not there before; gives whether it is gone."""
         with contextlib.suppress(OSError):
             key, _ = _file(file)
             if key in self._held and key not in self._foreign:

@@ -1,6 +1,6 @@
-"""Which line of the team's code ran when it mattered: what was seen at moments becomes a line with its share.
+"""From sightings of running code to the line that ran longest when it mattered, with its share of the time.
 
-A line is named where it was seen often enough, with its share of the time; else nothing is said.
+A line is named only if it was seen often enough.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import NamedTuple
 from pytest_layers.measure.cpu import Demand
 from pytest_layers.records import CodeLine
 
-Place = tuple[str, int, str]
+Location = tuple[str, int, str]
 """A file, a line of it, and the function there."""
 
 NEAR_SHARE = 0.75
-"""Of the growth up to the peak, from which on a sighting is near it."""
+"""A sighting is near the peak if growth was at least this share of that at the peak."""
 ALONE_CORES = 1.5
-"""Cores wanted below which a stretch is nearer to one core than to two."""
+"""A stretch that wanted fewer cores than this is nearer to one core than to two."""
 LEAST_ALONE = 2
-"""Sightings of a line before it is named; one that lasted counts for one more in each `LASTING_SECONDS`."""
+"""Sightings that a line needs to be named. A long one counts for one more per `LASTING_SECONDS`."""
 LASTING_SECONDS = 0.1
 """No shorter than between two readings."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A call of the team's code on a stack."""
+    """The innermost frame of the team's code on a stack."""
 
     file: str
     line: int
@@ -39,24 +39,24 @@ class Frame:
     """What it called that ran then, where that is not the team's: `pandas.core.apply.apply_standard`."""
 
     @property
-    def place(self) -> Place:
-        """The line itself, whatever it called."""
+    def location(self) -> Location:
+        """The line, whatever it called."""
         return self.file, self.line, self.function
 
 
 class Sighting(NamedTuple):
-    """What ran from when it was asked until that was answered, in seconds since the window began."""
+    """What ran between a question and its answer, both in seconds since the window began."""
 
     asked: float
     answered: float
     footprint_bytes: int
-    """The largest meanwhile."""
+    """The largest in that time."""
     frame: Frame | None
-    """The team's innermost, None where there was none."""
+    """None where no code of the team was on the stack."""
 
 
 class Stretch(NamedTuple):
-    """A part of the window, in seconds since that began."""
+    """A part of the window, in seconds since the window began."""
 
     start: float
     end: float
@@ -105,7 +105,7 @@ def stretches(demands: Sequence[Demand]) -> Iterator[Stretch]:
 
 
 def _spans(sightings: Sequence[Sighting], end: float) -> Iterator[tuple[Sighting, Stretch]]:
-    """Each sighting stands for the time while it was asked and half way to its neighbours."""
+    """Each sighting with the time it stands for: from its question to its answer, and half way to its neighbours."""
     halves = [(one.answered + after.asked) / 2 for one, after in itertools.pairwise(sightings)]
     for number, one in enumerate(sightings):
         start = halves[number - 1] if number else one.asked
@@ -114,24 +114,26 @@ def _spans(sightings: Sequence[Sighting], end: float) -> Iterator[tuple[Sighting
 
 
 def _longest(spans: Sequence[tuple[Sighting, float]], when: str, *, least: int) -> CodeLine | None:
-    """The line with most of the seconds, which each sighting has beside it."""
+    """The line that ran longest; each sighting comes with the seconds that it stands for."""
     seconds = _seconds_of(spans)
     if not seconds:
         return None
-    place = max(seconds, key=seconds.__getitem__)
-    seen = [one for one, _ in spans if one.frame is not None and one.frame.place == place]
+    location = max(seconds, key=seconds.__getitem__)
+    seen = [one for one, _ in spans if one.frame is not None and one.frame.location == location]
     if sum(map(_counts_for, seen)) < least:
         return None
     whole = sum(span_seconds for _, span_seconds in spans)
-    share = seconds[place] / whole if whole else 1.0
-    return CodeLine(when, *place, _usual_call(seen), share, len(seen), whole, _source(*place[:2]))
+    share = seconds[location] / whole if whole else 1.0
+    return CodeLine(
+        when, *location, _usual_call(seen), share, len(seen), whole, _source(*location[:2])
+    )
 
 
-def _seconds_of(spans: Sequence[tuple[Sighting, float]]) -> dict[Place, float]:
-    found: dict[Place, float] = {}
+def _seconds_of(spans: Sequence[tuple[Sighting, float]]) -> dict[Location, float]:
+    found: dict[Location, float] = {}
     for one, seconds in spans:
         if one.frame is not None:
-            found[one.frame.place] = found.get(one.frame.place, 0.0) + seconds
+            found[one.frame.location] = found.get(one.frame.location, 0.0) + seconds
     return found
 
 

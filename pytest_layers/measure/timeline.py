@@ -1,4 +1,4 @@
-"""The timeline of a window, of no more than so many points. Pure."""
+"""The timeline of a window, with at most `MAX_POINTS` points. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ MAX_POINTS = 400
 
 @dataclass(frozen=True)
 class Point:
-    """One point of it, as tracked."""
+    """One reading of the tree."""
 
     seconds: float
     footprint_bytes: int
@@ -17,21 +17,21 @@ class Point:
 
 
 class Timeline:
-    """Of every few readings the largest."""
+    """The largest of every few readings."""
 
     def __init__(self) -> None:
         self._points: list[Point] = []
         self._held: Point | None = None
-        """The largest of those that are not yet drawn."""
+        """The largest of those readings that are not in a point yet."""
         self._readings = 0
         self._stride = 1
 
     def points(self) -> tuple[Point, ...]:
-        """All, with the largest of the last few."""
+        """All points, the last one of the readings since the one before."""
         return (*self._points, *([self._held] if self._held else []))
 
     def draw(self, point: Point) -> None:
-        """Add one; where it grows long, keep the largest of every two."""
+        """Add a reading; when there are too many points, keep the larger of every two."""
         self._readings += 1
         self._held = _larger(self._held, point) if self._held else point
         if self._readings % self._stride:

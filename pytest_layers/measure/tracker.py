@@ -1,38 +1,37 @@
-"""Readings of a tree, taken in turn, become bounds on its peak. Pure: no clock, no files.
+"""From readings of a tree, one after another, to bounds on its peak. Pure: no clock, no files.
 
-What is bounded, between two readings of a process:
+What bounds the memory of a process between two readings:
 
-- The kernel's mark says how large the resident size was at most. What it says beyond the sizes read is a burst of
-  anonymous memory. Where file or shared pages moved meanwhile, they can hide another one behind them, of no more
-  than they moved by, and of no more than it can touch in that time, or than its page faults can have brought: a page
-  each, or a huge one, of which the kernel counts those of the whole machine.
-- Processes forked without exec share anonymous pages, so their sum counts twice. For them the proportional size
-  (PSS) is read; until the next such reading they can have added no more than they newly touched: what their own
-  marks grew by, or one page for every page fault.
-- A process that ended since the last reading, or went on as another program, can have grown meanwhile by no more
-  than all cores can touch in that time, or than page faults of the whole machine brought, nor beyond the largest child
-  that the kernel's accounting names (`ru_maxrss` of waited children); where its parent lives on and was not asked, by
-  no more than that one's children touched unread.
+- The kernel's high-water mark says how large the resident size was at most. What the mark says beyond the sizes read is
+  a burst of anonymous memory. If file or shared pages moved meanwhile, a second burst may be hidden behind them. It is
+  no larger than they moved by, than the process can touch in that time, or than its page faults can have brought: one
+  page each, or a huge one, which the kernel counts for the whole machine only.
+- Forks that did no exec (twins) share anonymous pages, which the sum of their sizes counts twice. For them the
+  proportional size (PSS) is read. Until the next such reading they can have added no more than they newly touched: what
+  their own marks grew by, or one page for every page fault.
+- A process that has ended since its last reading, or now runs another program, can have grown by no more than all cores
+  can touch in that time, or page faults of the whole machine brought; and not beyond the largest child in the kernel's
+  accounting (`ru_maxrss` of waited children). If its parent is alive, and so did not report that size, then by no more
+  than that parent's children touched after their last readings.
 
-What is taken for granted, and can make a bracket miss the truth:
+What is assumed; where this is wrong, the truth may lie outside the bounds:
 
-- Between two readings, file pages, swap and segments stay between the sizes read: pages that left and came back
-  can hide a burst as large. While segments are not read, others do not free as much as the tree takes.
-- Of what a mark says beyond the sizes read no more is file pages than at some reading, earlier or later.
-- A process, or a fork before it went on as another program, that lived wholly between two readings is not seen.
-- That a process went on as another program is seen where its image or its mark tells, but not what it touched just
-  before.
-- What ends below a process that lives on was its child, and was waited for: a grandchild whose parent ended, or one
-  that is left a zombie, can have grown by more after its last reading.
-- No memory comes but by page faults: khugepaged, or MADV_COLLAPSE, does not fill holes that are freed at once.
-- Twins that were read fault one page at a time: huge pages are only seen where they make one grow. None gives up pages
-  that others hold while their proportional sizes are read, which those read before it have more of then.
-- Where a sandbox forbids to ask whether a fork runs in its parent's memory, one that is as its parent is and has
-  touched little adds nothing: none is left alone with pages that its parent has replaced.
-- Somebody has every page of an anonymous shared map in his page tables: those of one that ended stay, and are in no
-  proportional size.
-- Where reading all took longer than `TORN_SECONDS`, memory may have gone from one process to another meanwhile and was
-  read twice: each then held at least the less of this reading and the one before it, at the time between them.
+- Between two readings, file pages, swap and segments stay between the sizes read: pages that left and came back could
+  hide a burst as large. While segments are not read, other programs do not free as much as the tree takes.
+- Of what a mark says beyond the sizes read, file pages are no more than at some reading, earlier or later.
+- No process lives wholly between two readings, nor a fork before its exec: it would not be seen.
+- A process touches nothing just before an exec. The exec itself is seen by the process's image or its mark.
+- What ends below a living process was its child, and was waited for. A grandchild whose parent ended, or a zombie that
+  is never waited for, could have grown by more after its last reading.
+- Memory comes by page faults only: khugepaged or MADV_COLLAPSE does not fill holes that are freed at once.
+- Twins fault one page at a time after they were read: huge pages are seen only where they make one grow. While their
+  proportional sizes are read, none gives up pages that others hold too.
+- Where a sandbox hides whether a fork runs in its parent's memory, one with its parent's size that has touched little
+  adds nothing: it is not the only one left with pages that its parent has replaced.
+- Every page of an anonymous shared map is in the page tables of a living process: other pages of it stay allocated, but
+  are in no proportional size.
+- If reading all took longer than `TORN_SECONDS`, memory may have moved from one process to another meanwhile and have
+  been read twice. Then each is taken to have held, between the reading before and this one, the smaller of both sizes.
 """
 
 from __future__ import annotations
@@ -53,62 +52,62 @@ from pytest_layers.measure.life import (
 from pytest_layers.measure.pagefaults import Faulted
 from pytest_layers.measure.procfs import PAGE_BYTES, Memory
 from pytest_layers.measure.timeline import Point, Timeline
-from pytest_layers.measure.unseen import Ended, Stretch, Told, Unseen
+from pytest_layers.measure.unseen import Accounting, Ended, Stretch, Unseen
 from pytest_layers.records import Bracket
 
 TORN_SECONDS = 0.005
-"""A reading of all processes that took longer is not one of a single moment: the sampler may have been off its core."""
+"""A reading that took longer is not of a single moment: the sampler may have been off its core."""
 _NOTHING = Bracket(0, 0)
 MAX_NAMED = 10
-"""Processes that are told of: those that mattered most at the peak."""
+"""How many processes are reported: those that mattered most at the peak."""
 
 
 @dataclass
 class Tracker:
-    """Bounds on one window; `observe` is called for every reading of the tree, in order of time."""
+    """Bounds on one window; `observe` is called with every reading of the tree, in order of time."""
 
     slack_bytes: int
     """How far the kernel's mark of one process may lag (percpu counters)."""
     cores: int = 1
-    """On which memory can be touched."""
+    """Cores on which the tree can touch memory."""
     marks_hold: bool = True
-    """Whether the kernel let the marks be reset; else they may speak of the time before."""
+    """Whether all high-water marks could be reset; if not, they may be from before the window."""
     lives: dict[int, Life] = field(default_factory=dict)
     ended: list[Life] = field(default_factory=list)
-    """The largest of them."""
+    """The largest processes that have ended."""
     ended_faults: int = 0
-    """Of twins, up to their last readings."""
+    """Page faults of twins that have ended, up to their last readings."""
     ended_faults_by_parent: Counter[int] = field(default_factory=Counter)
-    """Of all, up to their last readings."""
+    """Page faults of all processes that have ended, up to their last readings."""
     unseen: Unseen = field(default_factory=Unseen)
     base_bytes: int = 0
     base_upper_bytes: int = 0
-    """Where the family of a fork could not be read when the window opened, more than the other."""
+    """More than `base_bytes` where the opening reading was torn, or a family of forks could not be read in it."""
     upper_bytes: int = 0
     peak_seconds: float = 0.0
     file_bytes: int = 0
     shared_bytes: int = 0
     is_torn: bool = False
-    """Whether the last reading was not one of a single moment, of more than one thing."""
+    """Whether the last reading was not of a single moment, and not of a single process."""
     samples: int = 0
     longest_gap_seconds: float = 0.0
     footprint_bytes: int = 0
     reach_bytes: int = 0
-    """What the footprint may have been at most at the last reading: of a family it is known late."""
+    """Upper bound on the footprint at the last reading: that of a family is known later only."""
     timeline: Timeline = field(default_factory=Timeline)
     _seconds: float = 0.0
     _segments: Bracket = _NOTHING
     _faulted: tuple[Faulted, Faulted] = (Faulted(), Faulted())
     """Before the last reading, and after it."""
     _read_bytes: int = 0
-    """The largest footprint that was read."""
+    """The largest footprint read."""
     _marked: tuple[Life, int] = field(default_factory=lambda: (Life(0, ""), 0))
-    """A process that was alone and had more by its mark: how much with the most file pages that it ever maps."""
+    """A process that was alone when its mark said more than was read, and that much plus its most file pages."""
     _huge_base: int = 0
     _mapped: int = 0
     _doubtful_base: int = 0
     _appeared: int = 0
-    """Since the window began, of doubtful files."""
+    """Bytes of doubtful files that appeared in the window."""
     _twins: twins.Twins = field(default_factory=twins.Twins)
 
     def observe(
@@ -179,24 +178,24 @@ class Tracker:
         self._twins.meet(self.lives.values())
 
     def _check(self, checked: dict[int, Bracket]) -> None:
-        """Keep what families hold, where that is told."""
+        """Remember what families hold, where that was read."""
         for family, size in checked.items():
             members = [life for life in self.lives.values() if life.family == family]
             if size.upper_bytes < UNTOLD_BYTES:
                 self._twins.check(family, size.upper_bytes, members)
 
     def start_later(self, seconds: float) -> None:
-        """Times are told since so much later from now on."""
+        """The window begins so much later than its opening reading."""
         self._seconds -= seconds
 
     def _open(self, checked: dict[int, Bracket], segments: Bracket) -> None:
-        """What was read before was not of the window."""
+        """Begin the window with the last reading: earlier ones were not part of it."""
         self.base_bytes, self._read_bytes = self.footprint_bytes, 0
         self.base_upper_bytes = self._most_read(checked, segments)
         self.timeline = Timeline()
 
     def reset(self, pid: int, before: Memory, after: Memory) -> None:
-        """The mark of `pid` was started anew between these two, both read since its last reading."""
+        """The mark of `pid` was reset between these two sizes, both read after its last reading."""
         life = self.lives[pid]
         life.unread_high_water = before.high_water if before.high_water > life.high_water else 0
         life.high_water = after.high_water
@@ -205,7 +204,7 @@ class Tracker:
         life.see(after)
 
     def gone(self, readings: list[Reading]) -> list[Life]:
-        """What has ended since the last reading, also by running another program: then its mark began anew."""
+        """Processes that have ended since the last reading, or run another program now, with a new mark."""
         now = {reading.pid: reading for reading in readings}
         return [
             life
@@ -218,7 +217,7 @@ class Tracker:
         return reading.image != life.image or fell > self.slack_bytes + STILL_BYTES
 
     def _take(self, reading: Reading, name: str, huge: tuple[int, int]) -> None:
-        """Bounds of one process since its mark was reset, or since it was born."""
+        """Take in the reading of one process."""
         memory = reading.memory
         life = self.lives.get(reading.pid)
         born = life is None
@@ -226,7 +225,7 @@ class Tracker:
             life = self.lives[reading.pid] = Life(reading.pid, name)
         life.name = name or life.name
         life.family, life.image = reading.family, reading.image
-        # Not told of one that ended while it was read, and never less.
+        # Reads as 0 for a process that ended meanwhile, and never falls otherwise.
         life.faults = max(life.faults, reading.faults)
         life.huge, life.parent = huge, reading.parent
         life.anon_before, life.anon = life.anon, memory.anon + memory.swap
@@ -237,7 +236,7 @@ class Tracker:
         life.bound(memory, marks_hold=self.marks_hold)
 
     def _bear(self, life: Life, reading: Reading) -> None:
-        """A first reading: when the window opens, of a mark that was just reset; else of all its life."""
+        """The first reading: its mark was just reset if the window opens now; else it is of all its life."""
         life.checked_anon = life.anon
         opening = not self.samples
         life.cpu_seconds = life.first_cpu_seconds = reading.cpu_seconds if opening else 0.0
@@ -249,12 +248,12 @@ class Tracker:
             life.newborn_huge = life.reset_huge, life.huge[1]
 
     def _parts(self, segments: Bracket) -> int:
-        """How many things between which memory can go are read in turn."""
+        """How many things are read one after another, between which memory can move."""
         alone, families = twins.split(self.lives.values())
         return len(alone) + len(families) + bool(segments.upper_bytes)
 
     def _lower(self, checked: dict[int, Bracket], segments: Bracket, *, is_torn: bool) -> int:
-        """Footprint at this reading; for an unread family no more than its largest member is sure."""
+        """Lower bound on the footprint at this reading; of a family that was not read, its largest member."""
         alone, families = twins.split(self.lives.values())
         total = sum(life.anon_held(is_torn=is_torn) for life in alone)
         for family, lives in families.items():
@@ -270,7 +269,7 @@ class Tracker:
         return max(self.footprint_bytes, life.sure + min(0, least - life.shared_seen[1]))
 
     def _most_read(self, checked: dict[int, Bracket], segments: Bracket) -> int:
-        """Footprint at this reading at most: of an unread family the sum of its members."""
+        """Upper bound on the footprint at this reading; of a family that was not read, the sum of its members."""
         alone, families = twins.split(self.lives.values())
         total = segments.upper_bytes + sum(life.anon_most(is_torn=self.is_torn) for life in alone)
         for family, lives in families.items():
@@ -281,9 +280,9 @@ class Tracker:
     def _upper(
         self, lives: list[Life], checked: dict[int, Bracket], segments: Bracket, appeared: int
     ) -> int:
-        """Bound on the footprint since the last reading, by whichever way of counting shared memory is tighter.
+        """Upper bound on the footprint since the last reading, by the tighter of two ways to count shared memory.
 
-        What `appeared` may have been in the bound on the segments before, as what is used of their folders.
+        The bound on segments of the reading before may already have contained what has `appeared` since.
         """
         alone, families = twins.split(lives)
         slack = self.slack_bytes * len(lives)
@@ -301,16 +300,16 @@ class Tracker:
         return min(apart, within) + slack
 
     def _unmapped(self, lives: list[Life], segment_bytes: int) -> int:
-        """Bound on segments that no process mapped, at some time since the last reading."""
+        """Upper bound on segments that no process mapped at some time since the last reading."""
         before, self._mapped = self._mapped, sum(life.shared for life in lives)
         read = segment_bytes - min(before, self._mapped)
         moved = segment_bytes - sum(life.shared_seen[0] for life in lives)
         return max(0, min(moved, read + sum(life.touchable for life in lives)))
 
     def touched_by_children(self, parent: int, faults: int) -> int:
-        """What those that `parent` waited for can have touched after their last readings, of all their page faults.
+        """How much children that `parent` waited for can have touched after their last readings; `faults` are theirs.
 
-        Fewer than were read are not those of all: one was not waited for, or the kernel was not to account for it.
+        If these are fewer than were read, some child is not in them: not waited for, or not accounted for (SIGCHLD).
         """
         unread = faults - self.ended_faults_by_parent.get(parent, 0)
         if not faults or unread < 0:
@@ -319,23 +318,23 @@ class Tracker:
 
     @property
     def huge_bytes(self) -> int:
-        """What page faults of the whole machine have put into huge pages in the window, of which all may be its."""
+        """Memory in huge pages that page faults of the whole machine brought in the window; all may be the tree's."""
         return self._faulted[1].huge - self._huge_base
 
     def has_stale_families(self) -> bool:
-        """Whether proportional sizes are worth their price: those read last don't hold any more."""
+        """Whether the proportional sizes read last don't hold any more."""
         _, families = twins.split(self.lives.values())
         return any(self._twins.is_stale(family, lives) for family, lives in families.items())
 
     def _touchable(self, gap_seconds: float, faulted: Faulted) -> int:
-        """What a process can have touched since the last reading: no more than the whole machine did."""
+        """How much a process can have touched since the last reading: no more than the whole machine did."""
         most = int(gap_seconds * self.cores * TOUCH_BYTES_PER_SECOND)
         if faulted.all is None or self._faulted[0].all is None:
             return most
         return min(most, faulted.all - self._faulted[0].all)
 
     def _bury(self, gone: list[Life], upper: int, growth: int) -> None:
-        """Processes that ended: keep the stretch until the kernel's accounting of them is known."""
+        """Remember the time in which processes ended, until the kernel's accounting of them is known."""
         twins_growth = self._twins.unread_growth
         for life in gone:
             if life.pid not in self.lives:
@@ -354,7 +353,7 @@ class Tracker:
 
     @property
     def lower_bytes(self) -> int:
-        """Of the peak: what was read or, where that says more for sure, by a mark."""
+        """Lower bound on the peak: the largest reading, or a mark where that surely says more."""
         life, marked = self._marked
         return max(self._read_bytes, marked - life.file_most)
 
@@ -369,7 +368,7 @@ class Tracker:
             life.at_peak = 0
 
     def largest(self) -> list[Life]:
-        """The processes that mattered most at the peak."""
+        """The processes that held most at the peak."""
         return _most_named([*self.lives.values(), *self.ended])
 
 
@@ -380,19 +379,20 @@ def tree_upper(
     child_faults: int,
     faults_by_parent: Mapping[int, int] = MappingProxyType({}),
 ) -> int:
-    """The bound on the whole window, once the kernel's accounting of waited children is known.
+    """The upper bound on the whole window, when the kernel's accounting of waited children is known.
 
-    `largest_bytes`: the largest of those that the case's own process or the supervisor waited for, and of those that
-    these had waited for (`ru_maxrss`). `child_faults`: page faults of all. `faults_by_parent`: of those that each
-    other process waited for which lives on, 0 where it did not, or the kernel was not to account for them. Fewer than
-    were read are not those of all.
+    `largest_bytes`: the largest size of a child that the case's own process or the supervisor waited for, or of one
+    that such a child had waited for (`ru_maxrss`). `child_faults`: page faults of all children that were waited for.
+    `faults_by_parent`: of those that each other living process waited for; 0 where there are none, or not accounted.
     """
     unread = child_faults - tracker.ended_faults
     touched = unread * PAGE_BYTES + tracker.huge_bytes if unread >= 0 else UNTOLD_BYTES
     parents = {
         pid: tracker.touched_by_children(pid, told) for pid, told in faults_by_parent.items()
     }
-    return max(tracker.upper_bytes, tracker.unseen.bound(Told(largest_bytes, touched, parents)))
+    return max(
+        tracker.upper_bytes, tracker.unseen.bound(Accounting(largest_bytes, touched, parents))
+    )
 
 
 def _most_named(lives: Iterable[Life]) -> list[Life]:

@@ -1,4 +1,4 @@
-"""Which processes belong to a case: everything below its first process, and what it left to the supervisor."""
+"""Which processes belong to a case, and how to end them: all that is below its supervisor, adopted orphans too."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pytest_layers.measure.host import system
 from pytest_layers.measure.procfs import ChildUsage, Identity
 
 CLEANERS = "resource_tracker"
-"""In the command line of the process by which multiprocessing and loky unlink what a dead process left."""
+"""In the command line of the helper by which multiprocessing and loky remove what dead processes left."""
 CLEANING_SECONDS = 2.0
-"""For it to do that, when it is alone."""
+"""For such helpers to do that, when nothing else is left."""
 QUIET_SECONDS = 0.1
 
 
@@ -31,9 +31,9 @@ def descendants(pid: int, *, without: int = 0) -> list[int]:
 def end(supervisor: int, *, case: int, deadline_seconds: float = 10.0) -> list[str]:
     """End everything below `supervisor`, which must be a subreaper; `case` is left to be waited for.
 
-    Stopped first, then killed, until two looks find nothing: a process that forks in between is
-    otherwise faster, and one whose parent ends during a look may be missed by it. Those that clean up after
-    the others are given the time for it.
+    All are suspended first and then killed, or a process that forks would be faster. This is repeated until two looks
+    in a row find nothing, as one look may miss a process whose parent ends meanwhile. Helpers that clean up after the
+    others are given time for that.
 
     Returns:
         The command lines of what was alive.
@@ -52,9 +52,9 @@ def end(supervisor: int, *, case: int, deadline_seconds: float = 10.0) -> list[s
 
 
 def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
-    """End every process with `tag` in its first environment: what is left where a supervisor was killed.
+    """End every process that was started with `tag` in its environment: what a killed supervisor leaves.
 
-    A process has none to show while it is being started, so they are looked for more than once.
+    They are looked for more than once: a process that is just being started has no environment to read yet.
     """
     now = alone = time.monotonic()
     last, quiet = now + deadline_seconds, now + QUIET_SECONDS
@@ -67,19 +67,19 @@ def end_tagged(tag: str, *, deadline_seconds: float = 10.0) -> None:
 
 
 def dead(pids: Iterable[int]) -> dict[int, Identity]:
-    """Those that have ended, and were not waited for yet."""
+    """Those of these processes that have ended and were not waited for yet."""
     found = {pid: system.identity(pid) for pid in pids}
     return {pid: who for pid, who in found.items() if who and who.is_dead}
 
 
 def freeze(pids: Iterable[int]) -> None:
-    """Stop these where they are: they take no more memory while their end is prepared."""
+    """Suspend these processes: they take no more memory meanwhile."""
     for pid in pids:
         system.suspend(pid)
 
 
 def thaw(pids: Iterable[int]) -> None:
-    """Let these go on."""
+    """Resume these processes."""
     for pid in pids:
         system.resume(pid)
 
@@ -91,7 +91,7 @@ def _alive(supervisor: int) -> dict[int, str]:
 
 
 def _kill_in_turn(alive: dict[int, str], alone: float, now: float) -> float:
-    """Kill those that clean up only when they had time for it; gives since when they are alone."""
+    """Kill all, but cleaning helpers only after they had time to clean up; gives since when only these are left."""
     others = [pid for pid, line in alive.items() if CLEANERS not in line]
     alone = now if others else alone
     _kill(others if now - alone < CLEANING_SECONDS else alive)

@@ -1,7 +1,8 @@
-"""Processes that share pages since a fork: the sum of their sizes counts pages twice. Pure.
+"""Bounds on processes that share pages since a fork (twins, which form a family). Pure.
 
-Their proportional sizes (PSS) add up to what they hold together, but are dear to read. Until the next such reading
-they can have added no more than they newly touched, and lost no more than they freed or replaced.
+The sum of their sizes counts shared pages twice. Their proportional sizes (PSS) add up to what they hold together, but
+are expensive to read. Until the next such reading they can have added no more than they newly touched, and lost no more
+than they freed or replaced.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pytest_layers.measure.procfs import PAGE_BYTES
 
 
 def split(lives: Iterable[Life]) -> tuple[list[Life], dict[int, list[Life]]]:
-    """Processes that are alone, and families of more than one."""
+    """The processes without a twin, and the families by their numbers."""
     found: dict[int, list[Life]] = {}
     for life in lives:
         found.setdefault(life.family or -life.pid, []).append(life)
@@ -22,23 +23,23 @@ def split(lives: Iterable[Life]) -> tuple[list[Life], dict[int, list[Life]]]:
 
 
 class Twins:
-    """What is known of the families of one tree; all sizes in bytes."""
+    """What is known of the families of one tree, by their numbers. All sizes are in bytes."""
 
     def __init__(self) -> None:
         self._sizes: dict[int, int] = {}
         self._members: dict[int, frozenset[int]] = {}
-        """When the size was read."""
+        """The members when the size was read."""
         self._left: dict[int, int] = {}
-        """What members that ended since had added: those forked from them have it still."""
+        """What members that ended since had added: forks of theirs may still hold it."""
         self._unread: dict[int, int] = {}
-        """What they can have added after their last readings."""
+        """What such members can have added after their last readings."""
         self._known: dict[int, Life] = {}
-        """At the last reading."""
+        """All processes at the last reading."""
         self._alone: dict[int, tuple[int, int]] = {}
         """What those held that had no twin, and their page faults, when it was last known that they had none."""
 
     def check(self, family: int, size: int, lives: list[Life]) -> None:
-        """The proportional sizes of its living members add up to `size`, read after the readings of `lives`."""
+        """Take in the sum of the members' proportional sizes, read after the readings of `lives`."""
         self._sizes[family] = size
         self._members[family] = _pids(lives)
         self._left.pop(family, None)
@@ -54,9 +55,10 @@ class Twins:
             self._alone = {life.pid: (life.anon, life.faults) for life in split(lives)[0]}
 
     def meet(self, lives: Iterable[Life]) -> None:
-        """All there are now: of one that was alone, and its forks since then, all is known.
+        """Take in the processes of a new reading.
 
-        A fork adds nothing but what is touched.
+        If a family is one process that had no twin before and forks of it, its size is known without reading it: a fork
+        adds nothing but what is touched.
         """
         for family, members in split(lives)[1].items():
             old = [life for life in members if life is self._known.get(life.pid)]
@@ -69,7 +71,7 @@ class Twins:
                 old[0].checked_anon, old[0].checked_faults = anon, faults
 
     def upper(self, family: int, lives: list[Life], size: int | None) -> int:
-        """Bound since the last reading, where `size` was read now, for the first time or again."""
+        """Upper bound on a family since the last reading; `size` is what was read of it now, or None."""
         bounds = [sum(life.upper for life in lives)]
         if family in self._sizes:
             added = self._left.get(family, 0) + sum(map(_added, lives)) + _added_newborn(lives)
@@ -79,7 +81,7 @@ class Twins:
         return min(bounds)
 
     def leave(self, life: Life, growth: int) -> None:
-        """A member ended, and can have touched `growth` after its last reading."""
+        """A member has ended, and can have touched `growth` after its last reading."""
         if life.family in self._sizes:
             added = _added(life) + _added_newborn([life])
             self._left[life.family] = self._left.get(life.family, 0) + added
@@ -87,11 +89,11 @@ class Twins:
 
     @property
     def unread_growth(self) -> int:
-        """What members that ended can have added unseen, since sizes were read."""
+        """What members that ended since sizes were read can have added after their last readings."""
         return sum(self._unread.values())
 
     def lower(self, family: int, lives: list[Life], *, is_torn: bool) -> int:
-        """What an unread one holds at least: its largest member, or what it held last less what may be gone."""
+        """Lower bound on a family that is not read now: its largest member, or its last size less what may be gone."""
         largest = max(life.anon_held(is_torn=is_torn) for life in lives)
         if self._members.get(family) != _pids(lives):
             return largest
@@ -99,25 +101,25 @@ class Twins:
         return max(largest, self._sizes[family] - lost)
 
     def is_stale(self, family: int, lives: list[Life]) -> bool:
-        """Whether its size has to be read: of new members, or of pages that were touched or freed."""
+        """Whether its size must be read again: members changed, or touched or freed pages."""
         if self._members.get(family) != _pids(lives):
             return True
         return sum(max(_added(life), _lost(life)) for life in lives) > STILL_BYTES
 
 
 def _added(life: Life) -> int:
-    """Bytes by which it can have added to its family since the size was read: by faults, or by huge pages."""
+    """What it can have added to its family since the size was read."""
     return max(_touched(life), life.unhidden - life.checked_anon)
 
 
 def _added_newborn(lives: list[Life]) -> int:
-    """Bytes in huge pages that those born since the size was read can have added before their first readings."""
+    """What members born since the size was read can have added in huge pages before their first readings."""
     spans = [life.newborn_huge for life in lives if life.newborn_huge]
     return max(after for _, after in spans) - min(before for before, _ in spans) if spans else 0
 
 
 def _lost(life: Life, *, is_torn: bool = False) -> int:
-    """Bytes by which its family can have shrunk by it since the size was read."""
+    """By how much its family can have shrunk through it since the size was read."""
     return max(0, life.checked_anon - life.anon_held(is_torn=is_torn)) + _touched(life)
 
 

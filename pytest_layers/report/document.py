@@ -1,4 +1,4 @@
-"""The JSON document: a run as text, and back. Its keys are the field names of the records."""
+"""Writes and reads the JSON report of a run. Its keys are the field names of the records."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LAYOUT = re.compile(r"\n\s*")
 
 
 def dumps(run: records.Run) -> str:
-    """The document as text: floats have six digits, a record without records inside is one line.
+    """The document as text. Floats have six digits; a record without records inside is one line.
 
-    Each measurement also says `cores_used`, `cores_wanted_lower` and `cores_wanted_upper`: readers want
-    them, `loads` passes them over.
+    Each measurement also has `cores_used`, `cores_wanted_lower` and `cores_wanted_upper`, for readers; `loads`
+    ignores them.
     """
     data = records.to_json(run)
     for result, case in zip(run.cases, data["cases"], strict=True):
@@ -35,7 +35,7 @@ def dumps(run: records.Run) -> str:
 
 
 def loads(text: str, source: str | Path) -> records.Run:
-    """The run in `text`; `source` names it in errors.
+    """The run in `text`; `source` is how errors call it.
 
     Raises:
         LayersError: It is not JSON, not a document of ours, incomplete, or of a newer schema.
@@ -60,7 +60,7 @@ def write(run: records.Run, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A lone surrogate, of bytes that are no UTF-8, becomes an escape as JSON has it.
+        # A lone surrogate (from bytes that are no UTF-8) becomes a JSON escape.
         temporary.write_text(dumps(run), encoding="utf-8", errors="backslashreplace")
         temporary.replace(path)
     except (OSError, ValueError) as error:

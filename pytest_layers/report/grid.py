@@ -1,4 +1,4 @@
-"""An aligned table for a terminal that gives up columns until it fits. It never wraps a cell."""
+"""Draws an aligned table for the terminal, in the first of several layouts that fits. It never wraps a cell."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Grid:
-    """One way to lay rows out."""
+    """One layout of a table."""
 
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -39,7 +39,7 @@ class Grid:
 
 
 def render(grids: Sequence[Grid], *, width: int, colour: bool) -> list[str]:
-    """Lines of the first of `grids` that fits into `width`, or else of the last, which is wider."""
+    """The lines of the first of `grids` that fits into `width`, or of the last if none does."""
     console = _console(colour=colour)
     drawn = [(grid, _table(grid)) for grid in grids]
     fits = (pair for pair in drawn if console.measure(pair[1]).maximum + pair[0].indent <= width)

@@ -1,4 +1,4 @@
-"""What the terminal shows while a case can't start: data being made, the case of another session."""
+"""Shows on the terminal why a case can't start yet: data is being made, or another session runs a case."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from pytest_layers.report.text import progress_line
 
 QUIET_SECONDS = 1.5
-"""A shorter wait gets no line."""
+"""A shorter wait is not shown."""
 
 
 class TerminalProgress:
-    """Rewrites one line on a terminal; elsewhere, and below pytest 9, writes one line when the making takes long.
+    """Updates one line on a terminal; elsewhere, and below pytest 9, writes a single line if making data takes long.
 
-    pytest's own line goes on after it as it began: with the name of the file or test.
+    After it pytest's own line is started again, with the name of the file or test.
     """
 
     def __init__(self, config: Any, clock: Callable[[], float] = time.monotonic) -> None:
@@ -30,7 +30,7 @@ class TerminalProgress:
         self._has_waited = False
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """`done` of `total` rows of `what` are made."""
+        """Show that `done` of `total` rows of `what` have been made."""
         if self._making != (what, total):
             self.end()
             self._making, self._started = (what, total), self._clock()
@@ -41,7 +41,7 @@ class TerminalProgress:
 
     @contextlib.contextmanager
     def waiting(self, folder: Path) -> Iterator[None]:
-        """While a case waits for that of another session with this cache folder.
+        """Show, for the `with` block, that a case waits for that of another session with this cache folder.
 
         Where lines can't be rewritten, only the first wait is shown.
         """
@@ -55,7 +55,7 @@ class TerminalProgress:
             self.end()
 
     def end(self) -> None:
-        """What was being made is done, or was cut off."""
+        """Take the line away: the data is done, or making it was cut off."""
         if self._shown:
             with self._uncaptured():
                 self._take_away()
@@ -63,16 +63,16 @@ class TerminalProgress:
 
     @property
     def _reporter(self) -> Any:
-        """None where there is no terminal, and until the session is configured."""
+        """The terminal reporter of pytest; None where there is none, and until the session is configured."""
         return self._config.pluginmanager.get_plugin("terminalreporter")
 
     @property
     def _rewrites(self) -> bool:
-        """`write_raw`, which pytest does not count as its own line, is new in pytest 9."""
+        """Whether the line can be rewritten: on a terminal, by `write_raw`, which is new in pytest 9."""
         return self._reporter.isatty and hasattr(self._reporter, "write_raw")
 
     def _uncaptured(self) -> contextlib.AbstractContextManager[None]:
-        """A case that runs in place is captured."""
+        """Switch capture off: a case that runs in place is captured."""
         manager = self._config.pluginmanager.get_plugin("capturemanager")
         return manager.global_and_fixture_disabled() if manager else contextlib.nullcontext()
 
@@ -93,7 +93,7 @@ class TerminalProgress:
         write(self._head(), flush=True)
 
     def _leave_line(self) -> None:
-        """Go below pytest's own line, unless there is no more on it than can be written again."""
+        """Go to the next line, unless pytest's own line has nothing on it that can't be written again."""
         writer = self._config.get_terminal_writer()
         width, head = writer.width_of_current_line, self._head()
         self._in_place = self._rewrites and width == len(head) < writer.fullwidth
@@ -101,12 +101,12 @@ class TerminalProgress:
             self._reporter.line("")
 
     def _rewrite(self, line: str) -> None:
-        """Past pytest's own count of how wide its line is."""
+        """Write over the current line, without pytest counting that as part of its own line."""
         width = self._config.get_terminal_writer().fullwidth - 1
         self._reporter.write_raw(f"\r{line[:width].ljust(width)}\r", flush=True)
 
     def _head(self) -> str:
-        """What pytest's own line begins with: the test with `-v`, nothing with `-q`, else the file."""
+        """The beginning of pytest's own line: the test with `-v`, nothing with `-q`, else the file."""
         at = self._reporter.currentfspath
         if not isinstance(at, Path):
             return at if isinstance(at, str) else ""

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
         CaseResult,
         CodeLine,
         Measurement,
-        Pace,
         Run,
         Speedup,
         Survival,
+        Timing,
         Verdict,
     )
 
@@ -274,8 +274,8 @@ def _measured_details(measurement: Measurement, attempts: int) -> Iterator[str]:
     yield from (f"note: {note}" for note in measurement.notes)
 
 
-def _walls(paces: Iterable[Pace]) -> str:
-    return ", ".join(format_seconds(pace.wall_seconds) for pace in paces)
+def _walls(timings: Iterable[Timing]) -> str:
+    return ", ".join(format_seconds(timing.wall_seconds) for timing in timings)
 
 
 def _remarks(run: Run, verbosity: int) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Two rows of blocks, footprint and cores over the window of one case, for a failure's text."""
+"""Draws footprint and cores over the window of one case, as two rows of blocks for a failure's text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TITLE = 11
 
 
 def draw(measurement: Measurement, *, ascii_only: bool = False) -> list[str]:
-    """Lines of the drawing, at most 80 wide; none where there are fewer than two readings."""
+    """The lines of the chart, at most 80 wide; none if there are fewer than two readings."""
     moments, wall = measurement.timeline, measurement.wall_seconds
     if len(moments) < 2 or not wall:
         return []
@@ -44,7 +44,7 @@ def _column(share: float) -> int:
 def _spread(
     points: Sequence[tuple[float, float]], pick: Callable[[Iterable[float]], float]
 ) -> list[float]:
-    """One value per column: picked of the readings in it, or else the next reading's."""
+    """One value for each column: `pick` of the readings in it, or the next reading if there is none."""
     columns: list[list[float]] = [[] for _ in range(COLUMNS)]
     for share, value in points:
         columns[_column(share)].append(value)

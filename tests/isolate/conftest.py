@@ -78,8 +78,8 @@ def _is_tagged(pid: int, tag: str) -> bool:
 
 
 @dataclass
-class Ground:
-    """Where one test works: its folder, its mark on everything, and what is left of it."""
+class Sandbox:
+    """What one test starts and writes: its folders, a tag on all its processes, and what is left of them."""
 
     folder: Path
     temp: Path
@@ -92,7 +92,7 @@ class Ground:
         return {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST_", "COV_"))} | own
 
     def processes(self) -> list[int]:
-        """Living processes that bear the mark."""
+        """Living processes that have the tag."""
         return [pid for pid in procfs.all_pids() if _is_tagged(pid, self.tag)]
 
     def left(self) -> list[str]:
@@ -119,31 +119,31 @@ class Ground:
 
 
 @pytest.fixture
-def ground(tmp_path: Path) -> Iterator[Ground]:
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     with tempfile.TemporaryDirectory(prefix="lt-") as temp:
-        place = Ground(tmp_path, Path(temp))
-        yield place
-        place.clear()
+        sandbox = Sandbox(tmp_path, Path(temp))
+        yield sandbox
+        sandbox.clear()
 
 
 @dataclass
 class Session:
     """An inner pytest session that has ended."""
 
-    ground: Ground
+    sandbox: Sandbox
     status: int
     text: str
 
     @property
     def junit(self) -> dict[str, ElementTree.Element]:
         """The cases of the JUnit file; the later one of two (a failed call, then a failed teardown)."""
-        tree = ElementTree.parse(self.ground.folder / "junit.xml")
+        tree = ElementTree.parse(self.sandbox.folder / "junit.xml")
         return {case.attrib["name"]: case for case in tree.iter("testcase")}
 
     @property
     def outcomes(self) -> dict[str, str]:
         """Outcome by test, by the JSON report."""
-        document = json.loads((self.ground.folder / "run.json").read_text())
+        document = json.loads((self.sandbox.folder / "run.json").read_text())
         return {
             case["case"]["nodeid"].partition("::")[2]: case["outcome"] for case in document["cases"]
         }
@@ -158,14 +158,14 @@ class Session:
 class Inner:
     """Starts inner pytest sessions."""
 
-    ground: Ground
+    sandbox: Sandbox
 
     def command(self, code: str, *args: str) -> list[str]:
         """The command line of a session over `code`."""
-        (self.ground.folder / "pytest.ini").touch()
-        (self.ground.folder / "test_inner.py").write_text(HEAD + textwrap.dedent(code))
+        (self.sandbox.folder / "pytest.ini").touch()
+        (self.sandbox.folder / "test_inner.py").write_text(HEAD + textwrap.dedent(code))
         ways = ["-m", "pytest", "-p", "pytest_layers.plugin", "--layers-timeout=30s", "--tb=short"]
-        cache = f"--layers-cache-dir={self.ground.folder / 'cache'}"
+        cache = f"--layers-cache-dir={self.sandbox.folder / 'cache'}"
         reports = ["--junitxml=junit.xml", "--layers-report=run.json"]
         return [sys.executable, *ways, cache, *reports, *args]
 
@@ -174,8 +174,8 @@ class Inner:
         kwargs = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} | kwargs
         return subprocess.Popen(
             self.command(code, *args),
-            cwd=self.ground.folder,
-            env=self.ground.environment,
+            cwd=self.sandbox.folder,
+            env=self.sandbox.environment,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=heed_interrupts,  # noqa: PLW1509  (this process has one thread)
@@ -185,19 +185,19 @@ class Inner:
     def finish(self, process: subprocess.Popen[bytes]) -> Session:
         """Wait for its end; all that held its standard output must have ended with it."""
         text, _ = process.communicate(timeout=RUN_SECONDS)
-        session = Session(self.ground, process.returncode, (text or b"").decode(errors="replace"))
+        session = Session(self.sandbox, process.returncode, (text or b"").decode(errors="replace"))
         print(session.text[:20_000])
         return session
 
     def run(self, code: str, *args: str) -> Session:
         """A whole session, and nothing of it left."""
         session = self.finish(self.start(code, *args))
-        self.ground.assert_nothing_left()
+        self.sandbox.assert_nothing_left()
         return session
 
     def await_file(self, name: str, seconds: float = 30.0) -> str:
         """The content of a file that a test writes into the session's folder when it is under way."""
-        path, last = self.ground.folder / name, time.monotonic() + seconds
+        path, last = self.sandbox.folder / name, time.monotonic() + seconds
         while not path.exists():
             assert time.monotonic() < last, f"{name} was never written"
             time.sleep(0.01)
@@ -205,8 +205,8 @@ class Inner:
 
 
 @pytest.fixture
-def inner(ground: Ground) -> Inner:
-    return Inner(ground)
+def inner(sandbox: Sandbox) -> Inner:
+    return Inner(sandbox)
 
 
 @dataclass
@@ -236,17 +236,17 @@ class Told:
 class Supervise:
     """Runs scripts that speak the wire under a supervisor, without pytest."""
 
-    ground: Ground
+    sandbox: Sandbox
 
     def job(self, body: str, **fields: Any) -> Job:
         """The job for a script whose `main` is `body`, or that defines it."""
         body = textwrap.dedent(body)
         if "def main(" not in body:
             body = "def main():\n" + textwrap.indent(body, "    ")
-        script = self.ground.folder / "script.py"
+        script = self.sandbox.folder / "script.py"
         script.write_text(WIRE + body + RUN)
-        environment = self.ground.environment
-        temp_dir = self.ground.temp / "layers-case"
+        environment = self.sandbox.environment
+        temp_dir = self.sandbox.temp / "layers-case"
         temp_dir.mkdir()
         environment["TMPDIR"] = str(temp_dir)
         defaults = {
@@ -273,10 +273,10 @@ class Supervise:
                 messages.append(message)
                 if on is not None:
                     on(supervised, message)
-        self.ground.assert_nothing_left()
+        self.sandbox.assert_nothing_left()
         return Told(messages)
 
 
 @pytest.fixture
-def supervise(ground: Ground) -> Supervise:
-    return Supervise(ground)
+def supervise(sandbox: Sandbox) -> Supervise:
+    return Supervise(sandbox)

@@ -145,9 +145,9 @@ def test_runaway_past_its_ceiling_is_stopped(inner):
     assert "over the ceiling of 50.0 MiB" in session.text
 
 
-def test_runaway_without_a_ceiling_is_stopped(inner, ground):
+def test_runaway_without_a_ceiling_is_stopped(inner, sandbox):
     """Before the machine is full: here all but 300 MiB of it is kept back."""
-    (ground.folder / "conftest.py").write_text(
+    (sandbox.folder / "conftest.py").write_text(
         "from pytest_layers import processes\n"
         "from pytest_layers.measure import machine\n"
         "processes.RESERVE_BYTES = machine.memory_spare_bytes() - 300 * 2**20\n"

@@ -60,9 +60,9 @@ def engine(request):
     return request.param
 
 
-def told_processes(ground):
+def told_processes(sandbox):
     """Process id, time of creation and name of all that the tests had started."""
-    files = list(ground.folder.glob("tree-*"))
+    files = list(sandbox.folder.glob("tree-*"))
     assert files
     return [tuple(one) for file in files for one in json.loads(file.read_text())]
 
@@ -77,16 +77,16 @@ def still_there(processes):
     return found
 
 
-def assert_nothing_left(ground, shared_before):
-    processes = told_processes(ground)
+def assert_nothing_left(sandbox, shared_before):
+    processes = told_processes(sandbox)
     assert len(processes) > 1
     assert still_there(processes) == []
-    assert list(ground.temp.iterdir()) == []
+    assert list(sandbox.temp.iterdir()) == []
     assert set(SHARED.iterdir()) <= shared_before
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
-def test_killed(engine, inner, ground):
+def test_killed(engine, inner, sandbox):
     shared = set(SHARED.iterdir())
     session = inner.run(CODE, f"--layers={engine.name}", "--layers-timeout=90s")
     outcomes = {name.partition("[")[0]: outcome for name, outcome in session.outcomes.items()}
@@ -96,10 +96,10 @@ def test_killed(engine, inner, ground):
     }
     (killed,) = [name for name in session.outcomes if name.startswith("test_killed")]
     assert "SIGKILL" in session.failure(killed)
-    assert_nothing_left(ground, shared)
+    assert_nothing_left(sandbox, shared)
 
 
-def test_ctrl_c(engine, inner, ground):
+def test_ctrl_c(engine, inner, sandbox):
     shared = set(SHARED.iterdir())
     process = inner.start(BUSY, f"--layers={engine.name}", "--layers-timeout=90s")
     inner.await_file("ready", 60)
@@ -107,4 +107,4 @@ def test_ctrl_c(engine, inner, ground):
     session = inner.finish(process)
     assert session.status == pytest.ExitCode.INTERRUPTED
     time.sleep(0.5)
-    assert_nothing_left(ground, shared)
+    assert_nothing_left(sandbox, shared)

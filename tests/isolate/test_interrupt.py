@@ -25,12 +25,12 @@ def test_never_reached(): pass
 
 @pytest.mark.parametrize("capture", ["--capture=fd", "-s"])
 @pytest.mark.parametrize("whom", ["group", "pytest"])
-def test_ctrl_c(inner, ground, whom, capture):
+def test_ctrl_c(inner, sandbox, whom, capture):
     process = inner.start(CODE, capture)
     inner.await_file("ready")
     (os.killpg if whom == "group" else os.kill)(process.pid, signal.SIGINT)
     session = inner.finish(process)
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
     assert session.status == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in session.text
     assert "1 passed" in session.text
@@ -38,7 +38,7 @@ def test_ctrl_c(inner, ground, whom, capture):
     assert list(session.junit) == ["test_first"]
 
 
-def test_ctrl_c_twice(inner, ground):
+def test_ctrl_c_twice(inner, sandbox):
     """An impatient user: pytest may go down at once, the supervisor finishes alone."""
     process = inner.start(CODE)
     inner.await_file("ready")
@@ -47,15 +47,15 @@ def test_ctrl_c_twice(inner, ground):
     os.killpg(process.pid, signal.SIGINT)
     session = inner.finish(process)
     assert session.status != 0
-    ground.assert_nothing_left(10)
+    sandbox.assert_nothing_left(10)
 
 
-def test_ctrl_c_while_a_case_starts(inner, ground):
+def test_ctrl_c_while_a_case_starts(inner, sandbox):
     process = inner.start("def test_one(): pass\ndef test_two(): pass\n")
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     inner.finish(process)
-    ground.assert_nothing_left(10)
+    sandbox.assert_nothing_left(10)
 
 
 def test_ctrl_c_while_data_are_being_made(inner, ground):
@@ -78,16 +78,16 @@ def test_ctrl_c_while_data_are_being_made(inner, ground):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
-def test_pytest_is_killed(inner, ground, number):
+def test_pytest_is_killed(inner, sandbox, number):
     process = inner.start(CODE, "-s")
     inner.await_file("ready")
     process.send_signal(number)
     session = inner.finish(process)
     assert session.status == -number
-    ground.assert_nothing_left(10)
+    sandbox.assert_nothing_left(10)
 
 
-def test_a_test_kills_pytest(inner, ground):
+def test_a_test_kills_pytest(inner, sandbox):
     code = """
     def test_kills():
         subprocess.Popen(["sleep", "99"], start_new_session=True)
@@ -97,10 +97,10 @@ def test_a_test_kills_pytest(inner, ground):
     """
     session = inner.finish(inner.start(code))
     assert session.status == -signal.SIGKILL
-    ground.assert_nothing_left(10)
+    sandbox.assert_nothing_left(10)
 
 
-def test_pytest_is_held(inner, ground):
+def test_pytest_is_held(inner, sandbox):
     """Ctrl-Z and back: the case goes on meanwhile, and nothing is lost."""
     process = inner.start("def test_one():\n    open('ready', 'w').close()\n    time.sleep(0.3)\n")
     inner.await_file("ready")
@@ -108,7 +108,7 @@ def test_pytest_is_held(inner, ground):
     time.sleep(1)
     process.send_signal(signal.SIGCONT)
     session = inner.finish(process)
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
     assert session.outcomes == {"test_one": "passed"}
 
 
@@ -145,11 +145,11 @@ def test_xdist(inner):
     assert sum(outcome == "passed" for outcome in session.outcomes.values()) == 4
 
 
-def test_xdist_ctrl_c(inner, ground):
+def test_xdist_ctrl_c(inner, sandbox):
     pytest.importorskip("xdist")
     process = inner.start(CODE, *XDIST)
     inner.await_file("ready")
     os.killpg(process.pid, signal.SIGINT)
     session = inner.finish(process)
     assert session.status == pytest.ExitCode.INTERRUPTED
-    ground.assert_nothing_left(10)
+    sandbox.assert_nothing_left(10)

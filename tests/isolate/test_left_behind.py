@@ -7,7 +7,7 @@ import pytest
 
 DAEMON = """
     def daemon(keep_environment=True):
-        # Twice forked, in a session of its own, with a name that only the ground knows.
+        # Twice forked, in a session of its own, with a name that only the sandbox knows.
         code = f"import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)  # {tag}"
         if os.fork() == 0:
             os.setsid()
@@ -180,9 +180,9 @@ def test_what_is_changed_hurts_no_other(inner):
     assert {name for name, outcome in outcomes.items() if outcome != "passed"} <= {"test_modules"}
 
 
-def test_foreign_shared_memory_is_left_alone(inner, ground):
+def test_foreign_shared_memory_is_left_alone(inner, sandbox):
     """What lay there before, and what another program makes meanwhile, is not ours to remove."""
-    before, meanwhile = (Path("/dev/shm", f"{name}-{ground.tag}") for name in ("a", "b"))
+    before, meanwhile = (Path("/dev/shm", f"{name}-{sandbox.tag}") for name in ("a", "b"))
     before.write_bytes(b"x" * 4096)
     process = inner.start("""
         def test_holds_it():
@@ -200,7 +200,7 @@ def test_foreign_shared_memory_is_left_alone(inner, ground):
     finally:
         before.unlink(missing_ok=True)
         meanwhile.unlink(missing_ok=True)
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can lend its files to another user")

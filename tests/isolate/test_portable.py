@@ -150,7 +150,7 @@ def test_one_that_was_never_seen_below_the_case_is_ended(inner):
 
 
 def test_what_can_not_be_held_to_one_core_is_not_judged(inner):
-    (inner.ground.folder / "conftest.py").write_text("import os\ndel os.sched_setaffinity\n")
+    (inner.sandbox.folder / "conftest.py").write_text("import os\ndel os.sched_setaffinity\n")
     session = inner.run("""
         @pytest.mark.min_speedup(1.5)
         def test_speedup():

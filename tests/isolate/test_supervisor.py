@@ -257,7 +257,7 @@ def test_the_child_is_well_placed(supervise):
     assert len(data["descriptors"]) == 3 + len(data["wire"]) + listing
 
 
-def test_killed_supervisor(supervise, ground):
+def test_killed_supervisor(supervise, sandbox):
     with pytest.raises(ChildFailed, match="supervisor of the test's process was ended by SIGKILL"):
         supervise("""
             for _ in range(3):
@@ -265,32 +265,32 @@ def test_killed_supervisor(supervise, ground):
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(99)
         """)
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
-def test_supervisor_that_falls_silent(supervise, ground, monkeypatch):
+def test_supervisor_that_falls_silent(supervise, sandbox, monkeypatch):
     """Not even a supervisor that hangs holds up the session for ever."""
     monkeypatch.setattr(launch, "END_SECONDS", 0.5)
     with pytest.raises(ChildFailed, match="SIGKILL"):
         supervise("os.kill(os.getppid(), signal.SIGSTOP); time.sleep(99)", timeout_seconds=0.5)
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
-def test_command_that_can_not_be_started(supervise, ground):
+def test_command_that_can_not_be_started(supervise, sandbox):
     with pytest.raises(ChildFailed, match="no-such-python"):
         supervise("", command=("/no-such-python",))
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
-def test_supervisor_that_can_not_be_started(supervise, ground, monkeypatch):
+def test_supervisor_that_can_not_be_started(supervise, sandbox, monkeypatch):
     job = supervise.job("")
     monkeypatch.setattr(sys, "executable", "/no-such-python")
     with pytest.raises(ChildFailed, match="could not be started"), launch.Supervised(job):
         pass
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
-def test_told_to_end_where_a_fork_holds_its_input_open(supervise, ground):
+def test_told_to_end_where_a_fork_holds_its_input_open(supervise, sandbox):
     with launch.Supervised(supervise.job("time.sleep(99)")) as supervised:
         fork = os.fork()
         if not fork:
@@ -298,10 +298,10 @@ def test_told_to_end_where_a_fork_holds_its_input_open(supervise, ground):
     os.kill(fork, signal.SIGKILL)
     os.waitpid(fork, 0)
     assert supervised._process.returncode == 0
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
-def test_given_up_by_its_user(supervise, ground):
+def test_given_up_by_its_user(supervise, sandbox):
     """As on Ctrl-C: leaving the block ends the case, however busy it is talking."""
     job = supervise.job("""
         subprocess.Popen(["sleep", "99"])
@@ -310,7 +310,7 @@ def test_given_up_by_its_user(supervise, ground):
     """)
     with launch.Supervised(job) as supervised:
         next(supervised.messages())
-    ground.assert_nothing_left()
+    sandbox.assert_nothing_left()
 
 
 def test_wire():

@@ -10,8 +10,8 @@ from pytest_layers.measure.machine import available_cores
 
 ANSWER = f"""
 sys.path.insert(0, {str(Path(pytest_layers.__file__).parent.parent)!r})
-from pytest_layers.isolate.answer import Answering, Team
-answering = Answering()
+from pytest_layers.isolate.stack_responder import StackResponder, Team
+answering = StackResponder()
 answering.team = Team((os.path.dirname(__file__),))
 def begin():
     usage = {{"cpu_seconds": 0, "largest_bytes": 0}}
@@ -25,7 +25,7 @@ def ask(supervise):
     """Run a script that answers, and give the lines that are named, and the messages."""
 
     def run(body, **fields):
-        command = (sys.executable, f"{supervise.ground.folder}/script.py")
+        command = (sys.executable, f"{supervise.sandbox.folder}/script.py")
         told = supervise(ANSWER + body, command=command, **fields)
         assert "Traceback" not in told.ended["tail"], told.ended["tail"]
         (found,) = told.of("findings")
@@ -156,7 +156,7 @@ def main():
         mark("end")
         answering.end()
 """,
-        command=(sys.executable, f"{supervise.ground.folder}/script.py"),
+        command=(sys.executable, f"{supervise.sandbox.folder}/script.py"),
     )
     named = [found["findings"]["where"] for found in told.of("findings")]
     assert [

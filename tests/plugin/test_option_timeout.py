@@ -23,7 +23,7 @@ def test_a_case_that_takes_too_long_fails_and_the_rest_runs(layers):
     assert ran.case("test_hangs").reason.startswith(
         "stopped at the timeout of 1.50 s (--layers-timeout) during call, 1."
     )
-    assert "time.sleep(60)" in ran.out or "in test_hangs" in ran.out, "where it hung"
+    assert "in test_hangs" in ran.out, "where it hung"
 
 
 def test_ini_file_sets_it(layers):

@@ -10,10 +10,10 @@ from pytest_layers.records import (
     CaseResult,
     Limit,
     Measurement,
-    Pace,
     Pair,
     Speedup,
     Survival,
+    Timing,
     Verdict,
 )
 from pytest_layers.report.junit import properties
@@ -82,7 +82,7 @@ def test_a_measured_case_says_what_it_cost():
 
 
 def test_a_speed_up_and_its_interval():
-    pair = Pair(Pace(1.0, 2.0, 0.0), Pace(1.6, 1.6, 0.0))
+    pair = Pair(Timing(1.0, 2.0, 0.0), Timing(1.6, 1.6, 0.0))
     cost = dataclasses.replace(COST, speedup=Speedup((pair,), 1.6, 1.5, 1.7, 0.25))
     result = CaseResult(Case("test_a.py::test_x"), "passed", measurement=cost)
     assert properties(result)[-4:] == [

@@ -3,12 +3,12 @@ import dataclasses
 import pytest
 
 from pytest_layers.judge import limits
-from pytest_layers.judge.limits import Ground, StopLines, judge
+from pytest_layers.judge.limits import Basis, StopLines, judge
 from pytest_layers.records import Bracket, CodeLine, Limit, Measurement, Node, ProcessPeak
 
 MIB, GIB = 2**20, 2**30
-GROUND = Ground(data_bytes=100 * MIB, rows=1_000_000, ram_bytes=16 * GIB, cores_given=4)
-NO_DATA = Ground(data_bytes=0, rows=0, ram_bytes=16 * GIB, cores_given=4)
+BASIS = Basis(data_bytes=100 * MIB, rows=1_000_000, ram_bytes=16 * GIB, cores_given=4)
+NO_DATA = Basis(data_bytes=0, rows=0, ram_bytes=16 * GIB, cores_given=4)
 MEASURED = Measurement(
     wall_seconds=10.0,
     cpu_seconds=20.0,
@@ -44,8 +44,8 @@ def floor(asked):
     return Limit("min_cores", asked)
 
 
-def outcome(limit, measurement=MEASURED, ground=GROUND):
-    return judge(limit, measurement, ground).outcome
+def outcome(limit, measurement=MEASURED, basis=BASIS):
+    return judge(limit, measurement, basis).outcome
 
 
 class TestCeiling:
@@ -77,7 +77,7 @@ class TestCeiling:
         assert outcome(ceiling("1.9x")) == "failed"
 
     def test_passing_says_by_how_much(self):
-        verdict = judge(ceiling("1x + 150MiB"), MEASURED, GROUND)
+        verdict = judge(ceiling("1x + 150MiB"), MEASURED, BASIS)
         assert verdict.text == (
             "memory growth 210 MiB is under the ceiling of 250 MiB (1x + 150MiB) by 40.0 MiB"
         )
@@ -85,25 +85,25 @@ class TestCeiling:
         assert verdict.details == ""
 
     def test_failing_says_by_how_much_and_how_many_times(self):
-        verdict = judge(ceiling("100MiB"), MEASURED, GROUND)
+        verdict = judge(ceiling("100MiB"), MEASURED, BASIS)
         assert verdict.text == (
             "memory growth 200 MiB is over the ceiling of 100 MiB by 100 MiB (2.0 times)"
         )
         assert (verdict.limit_value, verdict.measured_value) == (100 * MIB, 200 * MIB)
 
     def test_over_no_memory_at_all_is_not_counted_in_times(self):
-        verdict = judge(ceiling("0B"), MEASURED, GROUND)
+        verdict = judge(ceiling("0B"), MEASURED, BASIS)
         assert verdict.text == "memory growth 200 MiB is over the ceiling of 0 B by 200 MiB"
 
     def test_a_doubt_names_both_ends(self):
-        verdict = judge(ceiling("205MiB", "growth"), MEASURED, GROUND)
+        verdict = judge(ceiling("205MiB", "growth"), MEASURED, BASIS)
         assert verdict.text == (
             "memory growth lies between 200 MiB and 210 MiB, and so does the ceiling of 205 MiB"
         )
 
     def test_the_details_say_who_held_what_and_when(self):
         shared = measured(shared_bytes=30 * MIB, notes=("a note",))
-        assert judge(ceiling("100MiB"), shared, GROUND).details.splitlines() == [
+        assert judge(ceiling("100MiB"), shared, BASIS).details.splitlines() == [
             "peak read 3.00 s into the 10.0 s measured",
             "footprint when the measuring began: 50.0 MiB",
             "data: 1,000,000 rows, 100 MiB in Arrow memory; growth 2.1 x data",
@@ -118,7 +118,7 @@ class TestCeiling:
 
     def test_the_five_largest_are_named(self):
         many = tuple(ProcessPeak(pid, "python", MIB, MIB, 0.0) for pid in range(9))
-        assert judge(ceiling("1B"), measured(processes=many), GROUND).details.count("held") == 5
+        assert judge(ceiling("1B"), measured(processes=many), BASIS).details.count("held") == 5
 
 
 class TestFloor:
@@ -142,7 +142,7 @@ class TestFloor:
 
     def test_too_little_work_is_not_judged(self):
         tiny = measured(wall_seconds=0.1, cpu_seconds=0.1999)
-        verdict = judge(floor("4"), tiny, GROUND)
+        verdict = judge(floor("4"), tiny, BASIS)
         assert verdict.outcome == "inconclusive"
         assert verdict.text == (
             "the floor of 4.00: 200 ms of CPU time is too short to judge cores by"
@@ -158,7 +158,7 @@ class TestFloor:
         assert outcome(floor("3"), pushed) == "passed"
 
     def test_waiting_after_a_sleep_makes_a_floor_inconclusive(self):
-        verdict = judge(floor("2.8"), measured(wait_seconds=10.0, preempted_seconds=2.0), GROUND)
+        verdict = judge(floor("2.8"), measured(wait_seconds=10.0, preempted_seconds=2.0), BASIS)
         assert verdict.outcome == "inconclusive"
         assert verdict.text == (
             "cores wanted lie between 2.20 and 3.00, and so does the floor of 2.80:"
@@ -174,24 +174,24 @@ class TestFloor:
 
     def test_passing_says_by_how_much(self):
         pushed = measured(wait_seconds=6.0, preempted_seconds=5.0)
-        verdict = judge(floor("1.5"), pushed, GROUND)
+        verdict = judge(floor("1.5"), pushed, BASIS)
         assert verdict.text == "cores wanted 2.50 (used 2.00) reach the floor of 1.50 by 1.00"
         assert (verdict.limit_value, verdict.measured_value) == (1.5, 2.5)
 
     def test_failing_says_by_how_much_and_of_what(self):
-        verdict = judge(floor("75%"), MEASURED, GROUND)
+        verdict = judge(floor("75%"), MEASURED, BASIS)
         assert verdict.text == (
             "cores wanted 2.00 (used 2.00) are under the floor of 3.00 (75% of 4 cores given)"
             " by 1.00"
         )
 
     def test_one_core_is_not_plural(self):
-        one = dataclasses.replace(GROUND, cores_given=1)
+        one = dataclasses.replace(BASIS, cores_given=1)
         verdict = judge(floor("75%"), measured(wall_seconds=40.0), one)
         assert "(75% of 1 core given)" in verdict.text
 
     def test_the_details_say_where_the_time_went(self):
-        verdict = judge(floor("4"), measured(wait_seconds=1.5, notes=("a note",)), GROUND)
+        verdict = judge(floor("4"), measured(wait_seconds=1.5, notes=("a note",)), BASIS)
         assert verdict.details.splitlines() == [
             "20.0 s of CPU time in 10.0 s, 1.50 s spent waiting for a core that others had",
             "  15.0 s  worker (pid 8)",
@@ -203,19 +203,19 @@ class TestFloor:
 
 class TestStopLines:
     def test_a_runaway_is_stopped_far_past_its_ceiling(self):
-        lines = limits.stop_lines([ceiling("100MiB")], GROUND)
+        lines = limits.stop_lines([ceiling("100MiB")], BASIS)
         assert lines == StopLines(growth_bytes=200 * MIB + GIB)
 
     def test_the_nearest_of_each_kind_counts(self):
         asked = [ceiling("2GiB"), ceiling("1GiB"), ceiling("3GiB", "total"), floor("2")]
-        assert limits.stop_lines(asked, GROUND) == StopLines(3 * GIB, 7 * GIB)
+        assert limits.stop_lines(asked, BASIS) == StopLines(3 * GIB, 7 * GIB)
 
     def test_no_ceiling_has_no_line(self):
-        assert limits.stop_lines([floor("2")], GROUND) == StopLines()
+        assert limits.stop_lines([floor("2")], BASIS) == StopLines()
 
     def test_a_ceiling_by_data_has_none_before_the_data_is_known(self):
         assert limits.stop_lines([ceiling("2x")], NO_DATA) == StopLines()
-        assert limits.stop_lines([ceiling("2x")], GROUND) == StopLines(400 * MIB + GIB)
+        assert limits.stop_lines([ceiling("2x")], BASIS) == StopLines(400 * MIB + GIB)
 
 
 def test_a_limit_without_a_measurement_is_not_judged():
@@ -240,7 +240,7 @@ class TestSpill:
     def test_text_says_how_much_and_what_the_engine_knows(self):
         native = {"spilled_bytes": 60 * MIB, "shuffle_bytes": 2 * GIB, "stages": 3}
         spilled = measured(spilled_bytes=60 * MIB, native=native)
-        verdict = judge(Limit("max_spill", "0.5x"), spilled, GROUND)
+        verdict = judge(Limit("max_spill", "0.5x"), spilled, BASIS)
         assert verdict.text == (
             "spilled 60.0 MiB to disk, over the 50.0 MiB allowed (0.5x) by 10.0 MiB"
         )
@@ -271,7 +271,7 @@ class TestNodes:
     def test_the_worst_node_is_judged_alone(self):
         on_two = measured(nodes=self.NODES)
         assert outcome(ceiling("120MiB", "node"), on_two) == "passed"
-        verdict = judge(ceiling("100MiB", "node"), on_two, GROUND)
+        verdict = judge(ceiling("100MiB", "node"), on_two, BASIS)
         assert verdict.text == (
             "memory growth of the worst node 120 MiB is over the ceiling of 100 MiB"
             " by 20.0 MiB (1.2 times)"
@@ -291,7 +291,7 @@ class TestNodes:
 
     def test_a_pass_is_not_sure_where_a_node_was_lost(self):
         lost = measured(nodes=self.NODES, lost_nodes=("three",))
-        verdict = judge(ceiling("1GiB"), lost, GROUND)
+        verdict = judge(ceiling("1GiB"), lost, BASIS)
         assert verdict.outcome == "inconclusive"
         assert verdict.text.endswith("but a node was lost with its readings: three")
         assert outcome(ceiling("100MiB"), lost) == "failed"
@@ -299,12 +299,12 @@ class TestNodes:
     def test_a_broken_floor_is_not_sure_where_a_node_was_lost_with_its_cpu_seconds(self):
         idle = measured(cpu_seconds=2.0, nodes=self.NODES)
         assert outcome(floor("90%"), idle) == "failed"
-        verdict = judge(floor("90%"), dataclasses.replace(idle, lost_nodes=("three",)), GROUND)
+        verdict = judge(floor("90%"), dataclasses.replace(idle, lost_nodes=("three",)), BASIS)
         assert verdict.outcome == "inconclusive"
         assert verdict.text.endswith("but a node was lost with its readings: three")
 
     def test_a_runaway_is_stopped_by_the_ceiling_of_a_node_too(self):
-        lines = limits.stop_lines([ceiling("1GiB", "node"), ceiling("2GiB")], GROUND)
+        lines = limits.stop_lines([ceiling("1GiB", "node"), ceiling("2GiB")], BASIS)
         assert lines == StopLines(growth_bytes=3 * GIB)
 
 
@@ -327,4 +327,4 @@ class TestWhere:
     )
     def test_a_limit_that_is_not_kept_names_the_line_that_ran_then(self, limit, lines):
         found = measured(where=(self.PEAK, self.ALONE), spilled_bytes=MIB)
-        assert judge(limit, found, GROUND).where == lines
+        assert judge(limit, found, BASIS).where == lines

@@ -15,12 +15,12 @@ from pytest_layers.records import (
     Machine,
     Measurement,
     Moment,
-    Pace,
     Pair,
     ProcessPeak,
     Run,
     Speedup,
     Survival,
+    Timing,
     Verdict,
     from_json,
     to_json,
@@ -45,7 +45,7 @@ MEASUREMENT = Measurement(
     samples=2,
     longest_gap_seconds=1.0,
     notes=("said",),
-    speedup=Speedup((Pair(Pace(1.0, 2.0, 0.0), Pace(1.6, 1.6, 0.1)),), 1.6, 1.5, 1.7, 0.25),
+    speedup=Speedup((Pair(Timing(1.0, 2.0, 0.0), Timing(1.6, 1.6, 0.1)),), 1.6, 1.5, 1.7, 0.25),
     where=(CodeLine("peak", "shop.py", 41, "best", "polars.collect", 0.8, 5, 0.2, "x.collect()"),),
 )
 VERDICT = Verdict(LIMIT, "failed", 80, 90, "over", "who")

@@ -31,12 +31,12 @@ def test_a_case_may_have_as_many_data_sets_made_as_it_uses(attempt):
 
 
 def test_a_case_that_has_one_data_set_made_again_and_again_is_given_up(attempt):
-    with pytest.raises(LayersError, match="6 times anew: data set orders was made"):
+    with pytest.raises(LayersError, match="restarted 6 times: data set orders was made"):
         attempt(*["data set orders was made"] * 40)
 
 
 def test_a_case_that_has_another_data_set_made_at_every_start_is_given_up(attempt):
     with pytest.raises(
-        LayersError, match="50 times anew: data set 49 was made; its name, its rows"
+        LayersError, match="restarted 50 times: data set 49 was made; its name, its rows"
     ):
         attempt(*(f"data set {number} was made" for number in range(200)))

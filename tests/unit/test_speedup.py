@@ -6,7 +6,7 @@ import math
 import pytest
 
 from pytest_layers.judge import speedup
-from pytest_layers.records import Bracket, Limit, Measurement, Node, Pace, Pair
+from pytest_layers.records import Bracket, Limit, Measurement, Node, Pair, Timing
 
 QUIET = Measurement(
     wall_seconds=1.0,
@@ -29,7 +29,7 @@ QUIET = Measurement(
 
 def busy(wall_seconds, cores):
     """A run that kept its cores busy and waited for none."""
-    return Pace(wall_seconds, wall_seconds * cores, 0.0)
+    return Timing(wall_seconds, wall_seconds * cores, 0.0)
 
 
 def pairs_of(*ratios, cores=2):
@@ -79,17 +79,17 @@ def test_the_floor_itself_passes():
 
 
 def test_neighbours_take_away_certainty_and_add_none():
-    hindered = Pair(Pace(2.0, 2.0, 2.0), busy(2.0, 1))  # of 2 s, 1 s was the neighbours'
+    hindered = Pair(Timing(2.0, 2.0, 2.0), busy(2.0, 1))  # of 2 s, 1 s was the neighbours'
     found = speedup.of_pairs([hindered] * 3, 2)
     assert (found.lower, found.upper) == (pytest.approx(1.0), pytest.approx(2.0))
     assert judged("1.5", [hindered] * 3).outcome == "inconclusive"
-    slowed = Pair(busy(1.0, 2), Pace(4.0, 2.0, 2.0))
+    slowed = Pair(busy(1.0, 2), Timing(4.0, 2.0, 2.0))
     found = speedup.of_pairs([slowed] * 3, 2)
     assert (found.lower, found.upper) == (pytest.approx(2.0), pytest.approx(4.0))
 
 
 def test_more_threads_than_cores_are_no_neighbours():
-    crowded = Pair(Pace(1.0, 2.0, 6.0), Pace(2.0, 2.0, 14.0))
+    crowded = Pair(Timing(1.0, 2.0, 6.0), Timing(2.0, 2.0, 14.0))
     found = speedup.of_pairs([crowded] * 3, 2)
     assert (found.lower, found.upper) == (pytest.approx(2.0), pytest.approx(2.0))
 
@@ -134,7 +134,7 @@ def test_failing_says_what_is_serial_and_what_the_runs_took():
 
 
 def test_in_doubt_it_says_between_what():
-    verdict = judged("1.5", [Pair(Pace(2.0, 2.0, 2.0), busy(2.0, 1))] * 3)
+    verdict = judged("1.5", [Pair(Timing(2.0, 2.0, 2.0), busy(2.0, 1))] * 3)
     text = "speed-up on 2 cores lies between 1.00 and 2.00, and so does the floor of 1.50"
     assert verdict.text == text
 

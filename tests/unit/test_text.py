@@ -18,12 +18,12 @@ from pytest_layers.records import (
     Measurement,
     Moment,
     Node,
-    Pace,
     Pair,
     ProcessPeak,
     Run,
     Speedup,
     Survival,
+    Timing,
     Verdict,
 )
 from pytest_layers.report import text, timeline
@@ -263,7 +263,7 @@ def test_verbose_tells_what_nodes_and_the_engine_say():
 
 
 def test_a_speed_up_has_a_column_and_its_runs_are_told():
-    pair = Pair(Pace(1.0, 2.0, 0.0), Pace(1.9, 1.9, 0.0))
+    pair = Pair(Timing(1.0, 2.0, 0.0), Timing(1.9, 1.9, 0.0))
     found = Speedup((pair, pair), 1.9, 1.8, 2.0, 0.053)
     result = case("test_x", measurement=cost(speedup=found), verdicts=[judged("passed")])
     lines = table(result, UNLIMITED, verbosity=1)

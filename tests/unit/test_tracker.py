@@ -16,7 +16,7 @@ from pytest_layers.measure.tracker import (
     Tracker,
     tree_upper,
 )
-from pytest_layers.measure.unseen import MAX_STRETCHES, Told, Unseen
+from pytest_layers.measure.unseen import MAX_STRETCHES, Accounting, Unseen
 from pytest_layers.records import Bracket
 
 MIB = 2**20
@@ -808,7 +808,7 @@ class World:
     def check(self):
         """Every stretch by itself: a bound that is wrong can't hide below a larger peak elsewhere."""
         touched = max(0, self.child_faults - self.tracker.ended_faults) * PAGE_BYTES
-        told = Told(self.largest * UNIT, touched)
+        told = Accounting(self.largest * UNIT, touched)
         for peak, lower, upper, unseen in self.stretches:
             assert lower <= peak <= max(upper, unseen.bound(told))
 

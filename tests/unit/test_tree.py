@@ -1,6 +1,7 @@
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -148,19 +149,21 @@ class TestEndTagged:
 
 
 class TestReap:
-    def start(self, code=0):
+    def start(self, code=0, cpu_seconds=0.0):
         pid = os.fork()
         if not pid:
+            while time.process_time() < cpu_seconds:
+                pass
             os._exit(code)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
         return pid
 
     def test_ended_children_are_collected(self, monkeypatch):
-        pid = self.start()
+        pid = self.start(cpu_seconds=0.05)
         monkeypatch.setattr(procfs, "children", lambda _: [pid])
         found = tree.reap()
         assert found.largest_bytes > 2**20
-        assert found.cpu_seconds >= 0
+        assert 0.04 < found.cpu_seconds < 0.5
         with pytest.raises(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
 

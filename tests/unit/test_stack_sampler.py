@@ -7,8 +7,8 @@ from itertools import pairwise
 
 import pytest
 
-from pytest_layers.isolate.answer import QUESTION
-from pytest_layers.isolate.where import ASK_SECONDS, Where
+from pytest_layers.isolate.stack_responder import QUESTION
+from pytest_layers.isolate.stack_sampler import ASK_SECONDS, StackSampler
 from pytest_layers.isolate.wire import encode
 from pytest_layers.measure.cpu import Demand
 from pytest_layers.measure.findings import Findings
@@ -20,7 +20,7 @@ OTHER = BUSY | {"line": 7}
 
 
 class Sampler:
-    """What `Where` asks of one, set by the test."""
+    """What `StackSampler` asks of one, set by the test."""
 
     seconds = 0.0
     base_bytes = footprint_bytes = 100 * MIB
@@ -36,17 +36,17 @@ class Script:
 
     def __init__(self):
         self.sampler = Sampler()
-        self.where = Where(os.getpid(), self.sampler)
+        self.stack_sampler = StackSampler(os.getpid(), self.sampler)
         self.questions, ask = os.pipe()
         answers, self.tell = os.pipe()
         self.descriptors = (self.questions, ask, answers, self.tell)
         os.set_blocking(self.questions, False)
-        self.where.begin({"ask": ask, "answers": answers, "root": "/team"})
+        self.stack_sampler.begin({"ask": ask, "answers": answers, "root": "/team"})
 
     def look(self, *reading, frame=None, **others):
         """One look after a reading, and an answer to what it asked, if there is one; gives the number of questions."""
         self.sampler.at(*reading, **others)
-        self.where.look()
+        self.stack_sampler.look()
         count = self.asked()
         if count and frame is not None:
             self.answer(frame)
@@ -68,14 +68,14 @@ class Script:
             base_bytes=100 * MIB,
             lower_bytes=top_mib * MIB,
         )
-        return {line.when: line for line in self.where.end(found).where}
+        return {line.when: line for line in self.stack_sampler.end(found).where}
 
 
 @pytest.fixture
 def script():
     one = Script()
     yield one
-    one.where.close()
+    one.stack_sampler.close()
     for descriptor in one.descriptors:
         os.close(descriptor)
 
@@ -156,27 +156,27 @@ def test_a_process_that_is_gone_is_asked_no_more_and_keeps_what_it_answered(scri
     script.look(1, 500, frame=BUSY)
     os.close(script.questions)
     script.sampler.at(2, 500)
-    script.where.look()
+    script.stack_sampler.look()
     script.questions = os.dup(script.tell)
     script.descriptors = (script.questions, *script.descriptors[1:])
     script.sampler.at(3, 500)
-    script.where.look()
+    script.stack_sampler.look()
     assert script.end(4, 500)["peak"].line == BUSY["line"]
 
 
 def test_where_nobody_answers_nothing_is_named():
     sampler = Sampler()
-    where = Where(os.getpid(), sampler)
-    where.begin(None)
+    stack_sampler = StackSampler(os.getpid(), sampler)
+    stack_sampler.begin(None)
     sampler.at(1, 500)
-    where.look()
-    assert where.end(NOTHING_FOUND).where == ()
+    stack_sampler.look()
+    assert stack_sampler.end(NOTHING_FOUND).where == ()
 
 
 def test_a_process_that_does_not_let_its_descriptors_be_opened_is_not_asked():
     sampler = Sampler()
-    where = Where(os.getpid(), sampler)
-    where.begin({"ask": 999_998, "answers": 999_999, "root": "/team"})
+    stack_sampler = StackSampler(os.getpid(), sampler)
+    stack_sampler.begin({"ask": 999_998, "answers": 999_999, "root": "/team"})
     sampler.at(1, 500)
-    where.look()
-    assert where.end(NOTHING_FOUND).where == ()
+    stack_sampler.look()
+    assert stack_sampler.end(NOTHING_FOUND).where == ()

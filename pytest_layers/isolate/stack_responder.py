@@ -1,9 +1,9 @@
-"""Which line runs: the case's side. A thread of the case's process answers with what another thread runs.
+"""Which line of code runs, the child's side: a thread that answers the supervisor's stack sampler.
 
-It takes Python's lock for that. Where a native call holds that lock the answer comes when it gives it away, which is on
-the same line: no other Python code has run by then. The handler of a signal, which walks the stack without the lock,
-crashes the process within some thousand signals: between two instructions of the interpreter its stack can't be walked
-(CPython 3.11 to 3.13).
+It needs the GIL to look at the stack of another thread. While a native call holds the GIL the answer is late, but names
+the right line: no other Python code has run by then. A signal handler that walks the stack without the GIL is no
+alternative: it crashes the process within some thousand signals, since the stack can't be walked between two
+instructions of the interpreter (CPython 3.11 to 3.13).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ _STANDARD = str(Path(os.__file__).absolute().parent)
 
 @dataclass(frozen=True)
 class Team:
-    """Whose code counts: what lies under one of these folders, but for what is installed there."""
+    """The team's own code: what lies under one of these folders and is not an installed package."""
 
     roots: tuple[str, ...]
 
     def owns(self, file: str) -> bool:
-        """Whether the team wrote it: neither the standard library, nor a package, nor this one."""
+        """Whether the team wrote this file: it is not of the standard library, an installed package or this plugin."""
         below = any(_lies_in(file, root) for root in self.roots)
         foreign = _lies_in(file, _STANDARD) or _lies_in(file, _OWN)
         return below and not foreign and not any(folder in file for folder in _INSTALLED)
 
     def innermost(self, top: FrameType | None) -> dict[str, Any] | None:
-        """The team's innermost frame below `top`, as the fields of a `Frame`; None where there is none."""
+        """The innermost frame of the team's code on the stack of `top`, as the fields of a `stacks.Frame`, or None."""
         found = next((frame for frame in _walk(top) if self.owns(frame.f_code.co_filename)), None)
         if found is None or top is None:
             return None
@@ -57,14 +57,14 @@ class Team:
         }
 
 
-class Answering:
-    """Answers about the thread that opens a window, while that is open; about nothing without a team.
+class StackResponder:
+    """Says what the thread that opened the window runs, while the window is open; nothing where no team is set.
 
-    It ends before the process forks: Python warns of forks of a process with several threads.
+    It ends before the process forks, as Python warns of forks in a process with several threads.
     """
 
     _clock = staticmethod(perf_counter)
-    """Kept here, for freezegun puts its own in the place of what a module has."""
+    """Kept on the class: freezegun replaces the clocks that it finds in modules."""
 
     def __init__(self) -> None:
         self.team = Team(())
@@ -73,9 +73,9 @@ class Answering:
         self._minds_forks = False
 
     def begin(self) -> dict[str, Any] | None:
-        """From now on; gives by which descriptors it is asked and answers, None where no line is wanted or told.
+        """Start answering; gives the descriptors for questions and answers, or None where no line is wanted.
 
-        The supervisor opens these by `/proc`: without that no line is told.
+        The supervisor opens them through `/proc`; without `/proc` no line is named.
         """
         if not (self.team.roots and EXACT):
             return None
@@ -86,12 +86,12 @@ class Answering:
         answers, tell = os.pipe2(os.O_CLOEXEC)
         self._ask, self._task = ask, []
         about = _thread.get_ident()
-        # Not of the `threading` module: a test that counts threads there does not meet it.
+        # Unknown to the `threading` module: a test that counts threads there does not see it.
         _thread.start_new_thread(self._answer, (about, questions, answers, tell))
         return {"ask": ask, "answers": answers, "root": self.team.roots[0]}
 
     def end(self) -> None:
-        """Until now: returns when the thread is gone."""
+        """Stop answering; returns when the thread is gone."""
         if self._ask < 0:
             return
         with contextlib.suppress(OSError):
@@ -102,15 +102,15 @@ class Answering:
             sleep(STEP_SECONDS)
 
     def _answer(self, about: int, questions: int, answers: int, tell: int) -> None:
-        """In the thread: answer each question until it is told to stop.
+        """In the thread: answer each question until told to stop.
 
-        Where the test closed these descriptors, their numbers may be those of its own files.
+        The descriptors are closed only after `STOP`: had the test closed them, their numbers may be its own files' now.
         """
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         self._task.append(_thread.get_native_id())
         with contextlib.suppress(OSError):
             while (word := read(questions, 1)) == QUESTION:
-                # Documented, whatever its name: there is no other way to another thread's stack.
+                # A documented function, despite its name: there is no other way to the stack of another thread.
                 frame = self.team.innermost(sys._current_frames().get(about))  # noqa: SLF001
                 write_all(tell, encode("answer", frame=frame, at=self._clock()))
             for descriptor in (questions, answers, tell) if word == STOP else ():

@@ -1,4 +1,4 @@
-"""Which line runs: the supervisor's side. It asks when time is up or memory has grown, and keeps what is answered."""
+"""Which line of code runs, the supervisor's side: asks now and then, and when memory has grown; keeps the answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
-from pytest_layers.isolate.answer import QUESTION
+from pytest_layers.isolate.stack_responder import QUESTION
 from pytest_layers.isolate.wire import Decoder, decode
 from pytest_layers.measure import stacks
 from pytest_layers.measure.findings import Findings
@@ -17,15 +17,15 @@ from pytest_layers.measure.stacks import Frame, Sighting
 from pytest_layers.records import CodeLine
 
 ASK_SECONDS = 0.05
-"""Between two questions on average, from half of it to half as much again: code may repeat itself as often."""
+"""Between two questions on average, varied from 50% to 150%: code may repeat itself at the same pace."""
 GOLDEN = 0.618
-"""The fractions of its multiples are spread evenly: the golden ratio's."""
+"""Fractional parts of multiples of the golden ratio are spread evenly over 0 to 1."""
 GROWN_SHARE, GROWN_BYTES = 0.1, 2**20
-"""By how much growth has to go past what it was at any question before, to ask at once."""
+"""It is asked at once when growth exceeds the largest growth at earlier questions by this share and this much."""
 
 
-class Where:
-    """Asks `pid` while a window is open, one question at a time: it is answered once Python's lock is free."""
+class StackSampler:
+    """Asks `pid` while a window is open, one question at a time: it is answered as soon as the GIL is free."""
 
     def __init__(self, pid: int, sampler: Sampler) -> None:
         self._pid = pid
@@ -34,7 +34,7 @@ class Where:
         self.begin(None)
 
     def begin(self, answers: dict[str, Any] | None) -> None:
-        """The window is open, and the process answers by these descriptors of its own; not at all where None."""
+        """The window is open. `answers` are the descriptors, in the child, that it is asked by; None to ask nothing."""
         self.close()
         self._root = ""
         self._decoder = Decoder()
@@ -52,7 +52,7 @@ class Where:
                 )
 
     def look(self) -> None:
-        """After a reading: take the answer where it is there, else ask where it is time to."""
+        """After a reading: take the answer if it has come, else ask if it is time to."""
         if not self._descriptors:
             return
         self._note_demand()
@@ -61,7 +61,7 @@ class Where:
             self._ask()
 
     def end(self, findings: Findings) -> Findings:
-        """The window is closed: what was found, with what ran at its peak and while one core was alone."""
+        """The window is closed: the findings, with the lines that ran near the peak and while one core worked alone."""
         self._listen()
         self._note_demand()
         self.close()
@@ -78,12 +78,12 @@ class Where:
         self._descriptors = ()
 
     def _note_demand(self) -> None:
-        """Where the sampler has looked at threads since."""
+        """Keep the demand for cores, if the sampler has looked at threads since."""
         if self._sampler.demand.seconds > self._demands[-1].seconds:
             self._demands.append(self._sampler.demand)
 
     def _shown(self, line: CodeLine) -> CodeLine:
-        """As the team names it: relative to the root, where its file lies there."""
+        """The same line with its file relative to the root, if it lies there."""
         return replace(line, file=line.file.removeprefix(self._root.rstrip(os.sep) + os.sep))
 
     def _path(self, descriptor: int) -> str:
@@ -109,7 +109,10 @@ class Where:
             self.close()
 
     def _listen(self) -> None:
-        """Take an answer; what ran when it was asked runs until then, so the footprint read meanwhile is its doing."""
+        """Take an answer, if there is one.
+
+        The line named ran from the question to the answer, so footprints read in between are counted as its own.
+        """
         if self._asked is None or not self._descriptors:
             return
         answer = self._read()
@@ -123,7 +126,7 @@ class Where:
         self._asked = None
 
     def _read(self) -> dict[str, Any] | None:
-        """The answer, None where it is not there yet."""
+        """The answer, or None if it has not come yet."""
         with contextlib.suppress(BlockingIOError):
             for line in self._decoder.feed(os.read(self._descriptors[1], 65536)):
                 return decode(line)

@@ -1,4 +1,4 @@
-"""Measuring a case in pytest's own process: the supervisor looks on, and neither starts nor ends anything."""
+"""The measured window of a case in pytest's own process: the supervisor measures, but starts and ends nothing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from pytest_layers.measure.findings import Findings
 from pytest_layers.records import from_json, spill_dir_in
 
 
-class Place(contextlib.AbstractContextManager["Place"]):
-    """The window of one case in this process; `findings` are there when it has ended.
+class InPlaceWindow(contextlib.AbstractContextManager["InPlaceWindow"]):
+    """The window of one case in this process, as `state.Window` has it; `findings` is set when it has ended.
 
-    Entering it raises `ChildFailed` where no supervisor can be started.
+    Raises:
+        ChildFailed: on entering, where no supervisor can be started.
     """
 
     def __init__(self, progress: Callable[[str, int, int], None]) -> None:
@@ -32,11 +33,11 @@ class Place(contextlib.AbstractContextManager["Place"]):
         """Whether the window was entered and not left yet."""
         self.progress = progress
 
-    def __enter__(self) -> Place:
+    def __enter__(self) -> InPlaceWindow:
         with (
             launch.case_folder() as self.temp_dir,
             contextlib.ExitStack() as ends,
-            contextlib.ExitStack() as handed,
+            contextlib.ExitStack() as supervisors_ends,
         ):
             ends.callback(shutil.rmtree, self.temp_dir, ignore_errors=True)
             from_us, to_supervisor = os.pipe()
@@ -45,7 +46,7 @@ class Place(contextlib.AbstractContextManager["Place"]):
             for descriptor in (to_supervisor, to_us):
                 ends.callback(os.close, descriptor)
             for descriptor in passed:
-                handed.callback(os.close, descriptor)
+                supervisors_ends.callback(os.close, descriptor)
             self._wire = Wire(to_us, to_supervisor)
             supervised = launch.Supervised(self._job(passed), pass_descriptors=passed)
             self._supervised = ends.enter_context(supervised)
@@ -64,17 +65,17 @@ class Place(contextlib.AbstractContextManager["Place"]):
         )
 
     def ready(self) -> None:
-        """No engine is kept here."""
+        """Does nothing: no engine is kept in place."""
 
     def begin(self) -> None:
-        """Have the window begin."""
+        """Open the window; returns when measuring has begun."""
         if self._engine is not None:
             self._engine.begin_window()
         self.is_open = True
         self._wire.begin()
 
     def end(self) -> None:
-        """Have the window end, and take what was found."""
+        """Close the window and take the findings."""
         self.is_open = False
         self._wire.end()
         message = next(self._supervised.messages())
@@ -92,4 +93,4 @@ class Place(contextlib.AbstractContextManager["Place"]):
         self.rows, self.data_bytes = rows, arrow_bytes
 
     def start_again(self, reason: str) -> None:
-        """This process can't be started anew: its figures are tainted anyway."""
+        """Does nothing: this process can't be restarted, and figures taken in place are tainted anyway."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pytest_layers
-from pytest_layers.isolate.answer import QUESTION, Answering, Team
+from pytest_layers.isolate.stack_responder import QUESTION, StackResponder, Team
 from pytest_layers.isolate.wire import decode
 
 HERE = str(Path(__file__).parent)
@@ -17,8 +17,8 @@ TEAM = Team((HERE,))
 
 
 @pytest.fixture
-def answering():
-    one = Answering()
+def responder():
+    one = StackResponder()
     one.team = TEAM
     yield one
     one.end()
@@ -34,8 +34,8 @@ def tasks():
     return {int(task.name) for task in Path("/proc/self/task").iterdir()}
 
 
-def test_it_answers_with_the_innermost_frame_of_the_team(answering):
-    told = answering.begin()
+def test_it_answers_with_the_innermost_frame_of_the_team(responder):
+    told = responder.begin()
     assert told["root"] == HERE
     for _ in range(3):
         frame = ask(told)
@@ -43,27 +43,27 @@ def test_it_answers_with_the_innermost_frame_of_the_team(answering):
         assert ask.__code__.co_firstlineno < frame["line"] < tasks.__code__.co_firstlineno
 
 
-def test_it_ends_with_the_window_and_leaves_no_descriptor(answering):
+def test_it_ends_with_the_window_and_leaves_no_descriptor(responder):
     before = tasks()
-    told = answering.begin()
+    told = responder.begin()
     ask(told)
     (task,) = tasks() - before
-    answering.end()
+    responder.end()
     assert task not in tasks()
     for descriptor in (told["ask"], told["answers"]):
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.fstat(descriptor)
 
 
-def test_it_begins_anew_with_the_next_window(answering):
-    ask(answering.begin())
-    answering.end()
-    assert ask(answering.begin())["function"] == "ask"
+def test_it_begins_anew_with_the_next_window(responder):
+    ask(responder.begin())
+    responder.end()
+    assert ask(responder.begin())["function"] == "ask"
 
 
-def test_it_ends_before_a_fork(answering):
+def test_it_ends_before_a_fork(responder):
     before = tasks()
-    answering.begin()
+    responder.begin()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # other threads of this process
         pid = os.fork()
@@ -73,31 +73,31 @@ def test_it_ends_before_a_fork(answering):
     assert tasks() <= before
 
 
-def test_a_test_that_closes_its_descriptors_is_not_troubled(answering, capfd):
-    told = answering.begin()
+def test_a_test_that_closes_its_descriptors_is_not_troubled(responder, capfd):
+    told = responder.begin()
     ask(told)
-    task = answering._task[0]
+    task = responder._task[0]
     for descriptor in (told["ask"], told["answers"]):
         os.close(descriptor)
-    answering.end()
+    responder.end()
     assert task not in tasks()
     assert capfd.readouterr().err == ""
 
 
 def test_without_a_team_there_is_nobody_to_ask():
-    assert Answering().begin() is None
+    assert StackResponder().begin() is None
 
 
-def test_a_window_that_never_opened_can_be_closed(answering):
+def test_a_window_that_never_opened_can_be_closed(responder):
     before = tasks()
-    answering.end()
+    responder.end()
     assert tasks() <= before  # one of an earlier test may end meanwhile
 
 
-def test_it_hears_no_signals(answering):
+def test_it_hears_no_signals(responder):
     """They are the main thread's: one that took them would let a system call there go on."""
     before = tasks()
-    ask(answering.begin())
+    ask(responder.begin())
     (task,) = tasks() - before
     status = Path(f"/proc/self/task/{task}/status").read_text()
     blocked = int(status.partition("SigBlk:\t")[2].split()[0], 16)
