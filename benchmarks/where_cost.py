@@ -174,7 +174,7 @@ def show_truth(name: str) -> bool:
     line = next((line for line in findings["where"] if line["when"] == when), None)
     right = line is not None and "more" in line["source"] + line["function"]
     said = (
-        f"{line['share']:.0%} of {line['sightings']} sightings in {line['seconds']:.1f} s"
+        f"{line['share']:.0%} of {line['stack_samples']} stack samples in {line['seconds']:.1f} s"
         if line and right
         else f"not named: {line}"
     )

@@ -254,11 +254,11 @@ def _tear_down(item: pytest.Item, nextitem: pytest.Item | None) -> None:
 def _plan_to_run(item: pytest.Item) -> Plan | None:
     """The plan of an item that is to run in a process of its own; None for any other, also for a plain skip."""
     config = item.config
-    if state.CATALOG not in config.stash:  # no case was met
+    if state.CATALOG not in config.stash or _is_child(
+        config
+    ):  # no case was met, or this is its process
         return None
-    if _is_child(config) or item.get_closest_marker("skip"):
-        return None
-    if config.stash[state.SETTINGS].isolation == "none":
+    if item.get_closest_marker("skip") or config.stash[state.SETTINGS].isolation == "none":
         return None
     from pytest_layers.cases import PLAN
 

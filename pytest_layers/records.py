@@ -153,7 +153,7 @@ class CodeLine:
     """What it called that ran then, where that is not the team's: `pandas.core.apply.apply_standard`."""
     share: float
     """Of the seconds."""
-    sightings: int
+    stack_samples: int
     """How often it was met running."""
     seconds: float
     """How long the footprint was near the peak, or only one core worked."""

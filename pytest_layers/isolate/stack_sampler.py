@@ -13,7 +13,7 @@ from pytest_layers.isolate.wire import Decoder, decode
 from pytest_layers.measure import stacks
 from pytest_layers.measure.findings import Findings
 from pytest_layers.measure.sampler import Sampler
-from pytest_layers.measure.stacks import Frame, Sighting
+from pytest_layers.measure.stacks import Frame, StackSample
 from pytest_layers.records import CodeLine
 
 ASK_SECONDS = 0.05
@@ -39,8 +39,8 @@ class StackSampler:
         self._root = ""
         self._decoder = Decoder()
         self._demands = [self._sampler.demand]
-        self._sightings: list[Sighting] = []
-        self._asked: Sighting | None = None
+        self._stack_samples: list[StackSample] = []
+        self._asked: StackSample | None = None
         self._largest_bytes = self._count = 0
         self._due = ASK_SECONDS
         if answers is not None:
@@ -66,8 +66,8 @@ class StackSampler:
         self._note_demand()
         self.close()
         bounds = findings.base_bytes, findings.lower_bytes
-        peak = stacks.at_peak(self._sightings, *bounds, findings.wall_seconds)
-        alone = stacks.alone(self._sightings, self._demands)
+        peak = stacks.at_peak(self._stack_samples, *bounds, findings.wall_seconds)
+        alone = stacks.alone(self._stack_samples, self._demands)
         found = (self._shown(line) for line in (peak, alone) if line is not None)
         return replace(findings, where=tuple(found))
 
@@ -102,7 +102,7 @@ class StackSampler:
         now = self._sampler.seconds
         self._count += 1
         self._due = now + ASK_SECONDS * (0.5 + self._count * GOLDEN % 1)
-        self._asked = Sighting(now, now, self._sampler.footprint_bytes, None)
+        self._asked = StackSample(now, now, self._sampler.footprint_bytes, None)
         try:
             os.write(self._descriptors[0], QUESTION)
         except OSError:
@@ -122,7 +122,7 @@ class StackSampler:
             return
         frame = Frame(**answer["frame"]) if answer["frame"] else None
         answered = self._sampler.seconds - (time.perf_counter() - answer["at"])
-        self._sightings.append(self._asked._replace(answered=answered, frame=frame))
+        self._stack_samples.append(self._asked._replace(answered=answered, frame=frame))
         self._asked = None
 
     def _read(self) -> dict[str, Any] | None:

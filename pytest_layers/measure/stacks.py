@@ -1,4 +1,4 @@
-"""From sightings of running code to the line that ran longest when it mattered, with its share of the time.
+"""From stack samples of running code to the line that ran longest when it mattered, with its share of the time.
 
 A line is named only if it was seen often enough.
 """
@@ -19,11 +19,11 @@ Location = tuple[str, int, str]
 """A file, a line of it, and the function there."""
 
 NEAR_SHARE = 0.75
-"""A sighting is near the peak if growth was at least this share of that at the peak."""
+"""A stack sample is near the peak if growth was at least this share of that at the peak."""
 ALONE_CORES = 1.5
 """A stretch that wanted fewer cores than this is nearer to one core than to two."""
 LEAST_ALONE = 2
-"""Sightings that a line needs to be named. A long one counts for one more per `LASTING_SECONDS`."""
+"""Stack samples that a line needs to be named. A long one counts for one more per `LASTING_SECONDS`."""
 LASTING_SECONDS = 0.1
 """No shorter than between two readings."""
 
@@ -44,7 +44,7 @@ class Frame:
         return self.file, self.line, self.function
 
 
-class Sighting(NamedTuple):
+class StackSample(NamedTuple):
     """What ran between a question and its answer, both in seconds since the window began."""
 
     asked: float
@@ -68,24 +68,24 @@ class Stretch(NamedTuple):
 
 
 def at_peak(
-    sightings: Sequence[Sighting], base_bytes: int, peak_bytes: int, end: float
+    stack_samples: Sequence[StackSample], base_bytes: int, peak_bytes: int, end: float
 ) -> CodeLine | None:
     """The line that ran longest near the peak of a window that closed at `end`; None where nothing was seen."""
     least = base_bytes + NEAR_SHARE * (peak_bytes - base_bytes)
     spans = [
         (one, span.seconds)
-        for one, span in _spans(sightings, end)
+        for one, span in _spans(stack_samples, end)
         if one.footprint_bytes >= least > base_bytes
     ]
     return _longest(spans, "peak", least=1)
 
 
-def alone(sightings: Sequence[Sighting], demands: Sequence[Demand]) -> CodeLine | None:
+def alone(stack_samples: Sequence[StackSample], demands: Sequence[Demand]) -> CodeLine | None:
     """The line that ran longest in the longest stretch that wanted nearer to one core than to two."""
     stretch = max(stretches(demands), key=lambda one: one.seconds, default=Stretch(0, 0))
     spans = [
         (one, min(span.end, stretch.end) - max(span.start, stretch.start))
-        for one, span in _spans(sightings, stretch.end)
+        for one, span in _spans(stack_samples, stretch.end)
         if span.start < stretch.end and span.end > stretch.start
     ]
     return _longest(spans, "one_core", least=LEAST_ALONE)
@@ -104,17 +104,21 @@ def stretches(demands: Sequence[Demand]) -> Iterator[Stretch]:
             yield Stretch(first.seconds, others[-1][1].seconds if others else last.seconds)
 
 
-def _spans(sightings: Sequence[Sighting], end: float) -> Iterator[tuple[Sighting, Stretch]]:
-    """Each sighting with the time it stands for: from its question to its answer, and half way to its neighbours."""
-    halves = [(one.answered + after.asked) / 2 for one, after in itertools.pairwise(sightings)]
-    for number, one in enumerate(sightings):
+def _spans(
+    stack_samples: Sequence[StackSample], end: float
+) -> Iterator[tuple[StackSample, Stretch]]:
+    """Each with the time it stands for: from its question to its answer, and half way to its neighbours."""
+    halves = [(one.answered + after.asked) / 2 for one, after in itertools.pairwise(stack_samples)]
+    for number, one in enumerate(stack_samples):
         start = halves[number - 1] if number else one.asked
         last = halves[number] if number < len(halves) else max(one.answered, end)
         yield one, Stretch(start, last)
 
 
-def _longest(spans: Sequence[tuple[Sighting, float]], when: str, *, least: int) -> CodeLine | None:
-    """The line that ran longest; each sighting comes with the seconds that it stands for."""
+def _longest(
+    spans: Sequence[tuple[StackSample, float]], when: str, *, least: int
+) -> CodeLine | None:
+    """The line that ran longest; each stack sample comes with the seconds that it stands for."""
     seconds = _seconds_of(spans)
     if not seconds:
         return None
@@ -129,7 +133,7 @@ def _longest(spans: Sequence[tuple[Sighting, float]], when: str, *, least: int) 
     )
 
 
-def _seconds_of(spans: Sequence[tuple[Sighting, float]]) -> dict[Location, float]:
+def _seconds_of(spans: Sequence[tuple[StackSample, float]]) -> dict[Location, float]:
     found: dict[Location, float] = {}
     for one, seconds in spans:
         if one.frame is not None:
@@ -137,12 +141,12 @@ def _seconds_of(spans: Sequence[tuple[Sighting, float]]) -> dict[Location, float
     return found
 
 
-def _usual_call(seen: Sequence[Sighting]) -> str:
+def _usual_call(seen: Sequence[StackSample]) -> str:
     [(call, _)] = Counter(one.frame.call for one in seen if one.frame).most_common(1)
     return call
 
 
-def _counts_for(one: Sighting) -> int:
+def _counts_for(one: StackSample) -> int:
     return 1 + int((one.answered - one.asked) / LASTING_SECONDS)
 
 

@@ -146,7 +146,7 @@ def _ran(line: CodeLine) -> Iterator[str]:
         "one_core": ("running while one core worked alone", seconds),
     }
     what, whole = during[line.when]
-    times = _counted(line.sightings, "sighting")
+    times = _counted(line.stack_samples, "stack sample")
     yield f"{what}: {line.file}:{line.line} in {line.function} ({line.share:.0%} of {whole}, {times})"
     if line.source:
         yield f"    {line.source}"

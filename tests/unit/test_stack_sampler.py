@@ -149,7 +149,7 @@ def test_code_without_a_line_of_the_team_has_no_name(script):
 
 def test_an_answer_just_before_the_end_counts(script):
     script.look(1, 500, frame=BUSY)
-    assert script.end(2, 500)["peak"].sightings == 1
+    assert script.end(2, 500)["peak"].stack_samples == 1
 
 
 def test_a_process_that_is_gone_is_asked_no_more_and_keeps_what_it_answered(script):

@@ -4,7 +4,7 @@ import pytest
 
 from pytest_layers.measure import stacks
 from pytest_layers.measure.cpu import Demand
-from pytest_layers.measure.stacks import Frame, Sighting, Stretch
+from pytest_layers.measure.stacks import Frame, StackSample, Stretch
 
 MIB = 2**20
 BUSY = Frame("/team/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect")
@@ -12,11 +12,11 @@ OTHER = Frame("/team/shop/reports.py", 7, "read", "")
 
 
 def seen(at, mib=100, frame=BUSY, until=None):
-    return Sighting(at, at if until is None else until, mib * MIB, frame)
+    return StackSample(at, at if until is None else until, mib * MIB, frame)
 
 
-def peak(*sightings, base=100, top=500, end=2.0):
-    return stacks.at_peak(sightings, base * MIB, top * MIB, end)
+def peak(*stack_samples, base=100, top=500, end=2.0):
+    return stacks.at_peak(stack_samples, base * MIB, top * MIB, end)
 
 
 def test_the_line_at_the_peak_is_that_which_ran_longest_near_it():
@@ -25,18 +25,18 @@ def test_the_line_at_the_peak_is_that_which_ran_longest_near_it():
     assert (line.when, line.file, line.line, line.function, line.call) == (
         "peak", "/team/shop/reports.py", 41, "best_customers", "polars.lazyframe.frame.collect",
     )  # fmt: skip
-    assert line.sightings == 2
+    assert line.stack_samples == 2
     assert line.seconds == pytest.approx(1.6 - (0.49 + 1) / 2)
     assert line.share == pytest.approx((1.35 - 0.745) / (1.6 - 0.745))
 
 
-def test_a_sighting_stands_for_the_time_asked_and_half_way_to_its_neighbours():
+def test_a_stack_sample_stands_for_the_time_asked_and_half_way_to_its_neighbours():
     line = peak(seen(0, 500, until=0.4), seen(0.6, 500, OTHER, until=0.8), seen(1, 500), end=1.1)
     assert line.share == pytest.approx((0.5 + 0.2) / 1.1)
 
 
 def test_near_the_peak_is_the_upper_quarter_of_the_growth():
-    assert peak(seen(1, 400), seen(1.5, 400)).sightings == 2
+    assert peak(seen(1, 400), seen(1.5, 400)).stack_samples == 2
     assert peak(seen(1, 399), seen(1.5, 399)) is None
 
 
@@ -85,7 +85,7 @@ def test_waiting_counts_as_far_as_others_had_the_cores(others, alone):
 
 def test_the_line_alone_is_that_which_ran_longest_in_the_longest_stretch():
     before = [seen(0.1 * number, frame=OTHER) for number in range(9)]
-    sightings = [
+    stack_samples = [
         *before,
         seen(0.9),
         seen(1.5),
@@ -93,8 +93,8 @@ def test_the_line_alone_is_that_which_ran_longest_in_the_longest_stretch():
         seen(2.5, frame=OTHER),
         seen(3, frame=OTHER),
     ]
-    line = stacks.alone(sightings, DEMANDS)
-    assert (line.when, line.line, line.share, line.sightings) == ("one_core", 41, 0.625, 3)
+    line = stacks.alone(stack_samples, DEMANDS)
+    assert (line.when, line.line, line.share, line.stack_samples) == ("one_core", 41, 0.625, 3)
     assert line.seconds == 2
 
 
@@ -110,7 +110,7 @@ def test_a_line_seen_once_alone_is_not_named():
 
 
 def test_a_line_seen_once_that_went_on_for_long_is_named():
-    assert stacks.alone([seen(1, until=1.2)], DEMANDS).sightings == 1
+    assert stacks.alone([seen(1, until=1.2)], DEMANDS).stack_samples == 1
 
 
 def test_the_line_itself_is_quoted_where_its_file_can_be_read(tmp_path):

@@ -440,7 +440,7 @@ def test_a_broken_ceiling_names_the_line_at_the_peak():
     broken = dataclasses.replace(judged("failed", "first", "held then"), where=(AT_PEAK,))
     assert said_before_running_again(broken) == [
         "first",
-        "running near the peak: shop/reports.py:41 in best (80% of the 120 ms near it, 5 sightings)",
+        "running near the peak: shop/reports.py:41 in best (80% of the 120 ms near it, 5 stack samples)",
         "    x.collect()",
         "    within polars.collect",
         "held then",
@@ -450,7 +450,7 @@ def test_a_broken_ceiling_names_the_line_at_the_peak():
 def test_a_broken_floor_names_the_line_that_ran_alone():
     assert said_before_running_again(FLOOR) == [
         "too few",
-        "running while one core worked alone: shop/reports.py:41 in best (95% of 1.80 s, 20 sightings)",
+        "running while one core worked alone: shop/reports.py:41 in best (95% of 1.80 s, 20 stack samples)",
     ]
 
 
