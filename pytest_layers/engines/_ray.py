@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_layers.engines import _ray_cluster
+from pytest_layers.engines.base import Engine
 from pytest_layers.errors import LayersError
 from pytest_layers.units import format_bytes
 
@@ -20,13 +21,14 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget
 
 MIB = 1 << 20
-OPTION = "--layers-ray-store"
+_OPTION = "--layers-ray-store"
 _LOOPBACK = "127.0.0.1"
-SHARED_FOLDER = Path("/dev/shm")  # noqa: S108  (the kernel's name for it: shm_overview(7))
+_SHARED_FOLDER = Path("/dev/shm")  # noqa: S108  (the kernel's name for it: shm_overview(7))
 _STORE_DIVISOR = 20
 _STORE_BYTES_MIN, _STORE_BYTES_MAX = 80 * MIB, 1024 * MIB
 _TEMP_DIR_BYTES = 42
 """A socket's path has 107 at most, and `/session_DATE_TIME_PID/sockets/plasma_store` takes up to 65 of them."""
+_MORE_SHARED_MEMORY = "give it more (docker run --shm-size=2g)"
 _END_SECONDS = 5.0
 _NEEDLESS = ("start_monitor", "start_api_server", "start_log_monitor")
 
@@ -53,6 +55,31 @@ def environment(budget: Budget) -> dict[str, str]:
     if budget.address:
         return _ray_cluster.ENVIRONMENT
     return ENVIRONMENT | {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+class OnRay(Engine):
+    """What engines on Ray need of the machine."""
+
+    @classmethod
+    def obstacle(cls) -> str | None:
+        """Why it can't run on this machine: Python, a package, shared memory, or None. Imports nothing."""
+        return super().obstacle() or _small_shared_memory(cls.name)
+
+    @classmethod
+    def mend(cls) -> str:
+        """What to do about its obstacle: about shared memory only where that is all that is missing."""
+        return super().mend() if super().obstacle() else f"in a container, {_MORE_SHARED_MEMORY}"
+
+
+def _small_shared_memory(who: str) -> str | None:
+    """Whether the smallest store would not fit: Docker gives a container 64 MiB."""
+    if not _SHARED_FOLDER.is_dir():
+        return None
+    there = shutil.disk_usage(_SHARED_FOLDER).total
+    if there >= _STORE_BYTES_MIN:
+        return None
+    wanted = format_bytes(_STORE_BYTES_MIN)
+    return f"{who} needs {wanted} of shared memory for its objects; {_SHARED_FOLDER} has {format_bytes(there)}"
 
 
 class RayWorkers:
@@ -174,14 +201,14 @@ def _check_temp_dir(temp_dir: str) -> None:
 
 def _check_store(wanted_bytes: int) -> None:
     """Refuse what Ray would keep in a file on disk: objects there are not in the footprint."""
-    if not SHARED_FOLDER.is_dir():
+    if not _SHARED_FOLDER.is_dir():
         return
-    free_bytes = shutil.disk_usage(SHARED_FOLDER).free
+    free_bytes = shutil.disk_usage(_SHARED_FOLDER).free
     if free_bytes < wanted_bytes:
         raise LayersError(
-            f"Ray's object store of {format_bytes(wanted_bytes)} does not fit into {SHARED_FOLDER}, which has"
-            f" {format_bytes(free_bytes)} free; in a container give it more (docker run --shm-size=2g), or ask for a"
-            f" smaller store ({OPTION})"
+            f"Ray's object store of {format_bytes(wanted_bytes)} does not fit into {_SHARED_FOLDER}, which has"
+            f" {format_bytes(free_bytes)} free; in a container {_MORE_SHARED_MEMORY}, or ask for a smaller store"
+            f" ({_OPTION})"
         )
 
 

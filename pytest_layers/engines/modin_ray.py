@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget
 
 
-class ModinRay(ModinFamily):
+class ModinRay(_ray.OnRay, ModinFamily):
     """`scan` and `read` give a `modin.pandas.DataFrame`; `session` is None."""
 
     name = "modin-ray"

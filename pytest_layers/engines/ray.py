@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_layers.records import Budget, Dataset
 
 
-class Ray(WorkersEngine):
+class Ray(_ray.OnRay, WorkersEngine):
     """`scan` gives a `ray.data.Dataset`; `namespace` is `ray`, for tasks and actors; `session` its context."""
 
     name, layer = "ray", "cluster"

@@ -4,6 +4,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pyarrow as pa
@@ -11,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pytest_layers.engines import _ray
+from pytest_layers.engines.modin_ray import ModinRay
+from pytest_layers.engines.ray import Ray
 from pytest_layers.errors import LayersError
 from pytest_layers.records import Budget
 from pytest_layers.testing import EngineContract
@@ -199,9 +202,24 @@ def test_a_long_temp_folder_is_refused():
 
 
 def test_a_store_that_shared_memory_can_not_hold_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(_ray, "SHARED_FOLDER", tmp_path)
+    monkeypatch.setattr(_ray, "_SHARED_FOLDER", tmp_path)
     with pytest.raises(LayersError, match=r"does not fit into .*--shm-size.*--layers-ray-store"):
         _ray.start(budget(temp_dir="/tmp", store_bytes=1 << 60))
+
+
+@pytest.mark.parametrize("engine", [Ray, ModinRay])
+def test_a_container_without_room_for_the_smallest_store_can_not_run_it(engine, monkeypatch):
+    monkeypatch.setattr(engine, "modules", ("json",))
+    assert engine.obstacle() is None
+    shared = SimpleNamespace(total=64 << 20, free=64 << 20)
+    monkeypatch.setattr(_ray.shutil, "disk_usage", lambda folder: shared)
+    assert engine.obstacle() == (
+        f"{engine.name} needs 80.0 MiB of shared memory for its objects; /dev/shm has 64.0 MiB"
+    )
+    assert engine.mend() == "in a container, give it more (docker run --shm-size=2g)"
+    monkeypatch.setattr(engine, "modules", ("no_such_ray",))
+    assert engine.obstacle() == f"{engine.name} is not installed (no_such_ray)"
+    assert engine.mend() == engine.install
 
 
 def budget(**given):
