@@ -10,7 +10,8 @@
     samples        `measure/` reads the process tree from outside, in the supervisor
     measurement    `measure/reduce` makes one measurement of the readings
     verdict        `judge/` holds it against the limits; `survival` says what became of a case under a hard limit
-    report         `outcome` puts verdicts on the test's reports; `report/` writes terminal text, JSON and JUnit
+    report         `outcome` puts verdicts on the test's reports, `session_report` gathers those of all tests
+                   `report/` writes terminal text, JSON and JUnit
 
 What runs is an engine (`engines/`) on a data set (`datasets/`). Values that pass between all these are in `records`,
 quantities like "512MiB" in `units`, exceptions in `errors`, keys to what is kept on pytest's objects in `state`.

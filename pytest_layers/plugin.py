@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import faulthandler
 import shutil
 import sys
@@ -14,11 +13,11 @@ import pytest
 
 from pytest_layers import fixtures, hookspec, settings, state
 from pytest_layers.errors import LayersError
+from pytest_layers.session_report import SessionReport
 
 if TYPE_CHECKING:
     from pytest_layers.cases import Plan
     from pytest_layers.engines.catalog import Catalog
-    from pytest_layers.records import Run
     from pytest_layers.runner import Runner
 
 RUNNER: pytest.StashKey[Runner] = pytest.StashKey()
@@ -45,7 +44,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[state.SETTINGS] = settings.resolve(config)
     config.pluginmanager.register(fixtures, "layers-fixtures")
     if not (_is_child(config) or hasattr(config, "workerinput") or config.option.collectonly):
-        config.pluginmanager.register(Collector(config), "layers-collector")
+        config.pluginmanager.register(SessionReport(config, _prepare), "layers-session-report")
     if any(settings.source_of(config, name) for name in ("layers", "cores")):
         _prepare(config)
 
@@ -313,83 +312,6 @@ def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, Any] 
     if report.when == "call" and report.passed and getattr(report, "layers_inconclusive", False):
         return "inconclusive", "I", ("INCONCLUSIVE", {"yellow": True})
     return None
-
-
-class Collector:
-    """Collects the results of all cases of a session; writes the report files and the table."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-        self._results: list[Any] = []
-        self._written: list[str] = []
-        self._started = datetime.datetime.now(datetime.timezone.utc)
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Results ride on the reports, those of xdist's workers too. In place the last one of a case counts."""
-        if hasattr(report, "layers"):
-            new = report.layers
-            if new["isolation"] == "none":
-                self._results = [old for old in self._results if old["case"] != new["case"]]
-            self._results.append(new)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the run to the files that were asked for, also after an interrupt."""
-        for path in self._config.stash[state.SETTINGS].report:
-            from pytest_layers.report import document
-
-            try:
-                document.write(self._run(), path)
-                if self._results:
-                    self._written.append(f"written to {path}")
-            except LayersError as error:
-                self._written.append(f"ERROR: {error}")
-                session.exitstatus = session.exitstatus or pytest.ExitCode.TESTS_FAILED
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Show the table of cases, and where the run was written."""
-        lines = self._table() if self._results else []
-        if lines:
-            terminalreporter.write_sep("=", "layers")
-        for line in [*lines, *self._written]:
-            terminalreporter.write_line(line)
-
-    def _table(self) -> list[str]:
-        from pytest_layers.report.text import table
-
-        writer = self._config.get_terminal_writer()
-        return table(
-            self._run(),
-            verbosity=self._config.get_verbosity(),
-            width=writer.fullwidth,
-            colour=writer.hasmarkup,
-        )
-
-    def _run(self) -> Run:
-        from pytest_layers import __version__
-        from pytest_layers.measure import machine
-        from pytest_layers.records import SCHEMA_VERSION, CaseResult, Run, from_json
-
-        cases = tuple(from_json(CaseResult, data) for data in self._results)
-        here = machine.describe()
-        return Run(
-            schema_version=SCHEMA_VERSION,
-            plugin_version=__version__,
-            started=self._started.isoformat(timespec="seconds"),
-            machine=here,
-            cores_given=self._config.stash[state.SETTINGS].cores or here.cores,
-            engines=self._versions({case.case.engine for case in cases}),
-            cases=cases,
-        )
-
-    def _versions(self, names: set[str | None]) -> dict[str, str]:
-        """Versions of the engines that took part; under xdist this process has not looked for engines yet."""
-        if names <= {None}:
-            return {}
-        _prepare(self._config)
-        known = self._config.stash[state.CATALOG]
-        found = {name: known.get(name).version() for name in known.names if name in names}
-        return {name: version for name, version in found.items() if version}
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
