@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_layers.engines.base import Engine
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Iterator
 
     import pyarrow as pa
@@ -44,9 +44,11 @@ class Vaex(Engine):
             import vaex
             import vaex.arrow.dataset
             import vaex.hdf5.dataset
-
+        with _new_loops() as loops:
             self._loop = vaex.dataframe.get_main_executor().event_loop
-            gc.collect()
+        for loop in loops:
+            if loop is not self._loop:  # vaex-core 4.19 drops it unclosed
+                loop.close()
         asyncio.set_event_loop(self._loop)  # it asks for one; Python 3.12 warns where there is none
         self._files: list[Any] = []
         self.namespace, self._arrow = vaex, vaex.arrow.dataset
@@ -95,8 +97,27 @@ class Vaex(Engine):
 def _without_warnings() -> Iterator[None]:
     """Without those that vaex-core 4.19 causes as it starts and opens files.
 
-    Its strings have invalid escapes; it makes an event loop and drops it, and a file handle too.
+    Its strings have invalid escapes, and it drops a file handle.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
+
+
+@contextmanager
+def _new_loops() -> Iterator[list[AbstractEventLoop]]:
+    """The event loops that are made within."""
+    import asyncio
+
+    made: list[AbstractEventLoop] = []
+    make = asyncio.new_event_loop
+
+    def noted() -> AbstractEventLoop:
+        made.append(make())
+        return made[-1]
+
+    asyncio.new_event_loop = noted
+    try:
+        yield made
+    finally:
+        asyncio.new_event_loop = make

@@ -58,7 +58,7 @@ def test_ctrl_c_while_a_case_starts(inner, sandbox):
     sandbox.assert_nothing_left(10)
 
 
-def test_ctrl_c_while_data_are_being_made(inner, ground):
+def test_ctrl_c_while_data_are_being_made(inner, sandbox):
     code = """
     def batches(rows):
         import pyarrow
@@ -73,8 +73,8 @@ def test_ctrl_c_while_data_are_being_made(inner, ground):
     inner.await_file("ready")
     os.killpg(process.pid, signal.SIGINT)
     assert inner.finish(process).status == pytest.ExitCode.INTERRUPTED
-    ground.assert_nothing_left()
-    assert list((ground.folder / "cache" / "half").iterdir()) == []
+    sandbox.assert_nothing_left()
+    assert list((sandbox.folder / "cache" / "half").iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGHUP])
