@@ -46,7 +46,7 @@ def sum_of_urgent(rows):
 
 @budgets.urgent_revenue
 @pytest.mark.xfail(strict=True, reason="waits for each task before it starts the next one")
-@budgets.smaller
+@pytest.mark.sizes("4M")
 def test_get_in_a_loop(engine, sales, measured):
     frame = engine.scan(sales)
     blocks = frame.select_columns(["note", "amount"]).to_arrow_refs()
