@@ -69,9 +69,8 @@ class InPlace:
         self._runner.progress.end()
         report = yield
         is_met = state.WINDOW in item.config.stash or _OBSTACLE in item.stash
-        if (
-            PLAN in item.stash and is_met and not self._in_call
-        ):  # subtests come while the call goes on
+        is_subtests = self._in_call  # theirs come while the call goes on
+        if PLAN in item.stash and is_met and not is_subtests:
             self._tell(item, report)
         return report
 
